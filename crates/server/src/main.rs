@@ -1,0 +1,3 @@
+//! The binary `parlor`.
+
+fn main() {}
