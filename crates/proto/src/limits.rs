@@ -154,6 +154,12 @@ pub const KEY_WINDOW: Duration = Duration::from_secs(10 * 60);
 /// Under memory pressure the window shortens to no less than this, then publishes with keys are `busy`.
 pub const KEY_WINDOW_MIN: Duration = Duration::from_secs(60);
 
+/// One engine record: accounts, markers and sessions are small, anything larger is a message.
+pub const RECORD_BYTES: usize = 64 * 1024;
+
+/// The key of an engine record: two names and a kind.
+pub const RECORD_KEY_BYTES: usize = 512;
+
 // ---- Floods -------------------------------------------------------------------------------------------------
 
 /// Rooms that one connection may be in; Centrifugo's number.
