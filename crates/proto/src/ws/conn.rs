@@ -1,0 +1,244 @@
+//! The WebSocket connection after its opening handshake: states, closing, control frames and the deadline.
+//!
+//! What arrives is parsed in `receive.rs`, messages are written in `send.rs`.
+
+use std::time::{Duration, Instant};
+
+use super::deflate::{Agreement, Streams};
+use super::mask::{self, Keys};
+use super::message::Partial;
+use super::{CloseCode, ClosedBy, Config, Event, Failure, Received, close, frame, frame::Opcode};
+
+/// One end of a WebSocket connection.
+///
+/// **After every call that hands something in, poll events until none comes, write what [`poll_transmit`] gives,
+/// then wait for more bytes or for the deadline of [`poll_timeout`].** When [`state`] is [`State::Closed`] and all is
+/// written, end the writing side of the TCP connection, go on handing in (or throw away) what arrives, and drop the
+/// socket when [`is_over`] says so. Dropping it at once loses the Close frame if unread bytes are waiting: the
+/// kernel then answers with a reset.
+///
+/// An idle connection without compression context owns no heap memory (a client's owns its masking keys).
+///
+/// [`poll_transmit`]: Connection::poll_transmit
+/// [`poll_timeout`]: Connection::poll_timeout
+/// [`state`]: Connection::state
+/// [`is_over`]: Connection::is_over
+#[derive(Debug)]
+pub struct Connection {
+    /// Control frames to be sent.
+    queued: Vec<u8>,
+    /// When the peer must have answered our Close frame. Invariant: `None` while open.
+    deadline: Option<Instant>,
+    /// A header, frame or message of which only a part has arrived. Invariant: `None` when nothing is under way.
+    pub(super) partial: Option<Box<Partial>>,
+    /// Compression state that must last from message to message, or for the message under way.
+    pub(super) streams: Option<Box<Streams>>,
+    /// Invariant: `Some` exactly for a client.
+    pub(super) keys: Option<Box<Keys>>,
+    pub(super) max_message: usize,
+    pub(super) max_fragments: u32,
+    pub(super) compress_from: u32,
+    close_timeout_ms: u32,
+    pub(super) agreement: Option<Agreement>,
+    pub(super) compress_level: u8,
+    pub(super) role: Role,
+    pub(super) phase: Phase,
+}
+
+// The whole point of the layout above: ten thousand idle connections are one megabyte.
+const _: () = assert!(size_of::<Connection>() <= 96);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Client,
+    Server,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Binary,
+}
+
+/// Where the connection stands, as far as its driver is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Messages go both ways.
+    Open,
+    /// The closing handshake is under way: nothing more can be sent, reading goes on.
+    Closing,
+    /// Nothing more will be written after what is queued: write that and end the writing side.
+    Closed,
+}
+
+/// The state inside:
+///
+/// ```text
+///            close()                 the peer's Close
+///    Open ────────────► Closing ───────────────────────┐
+///     │                    │ fail(), a broken rule     ▼
+///     │ the peer's Close, fail(), a broken rule   Discarding ──────────────────► Over
+///     ├──────────────────────────────────────────────► ▲  the peer's end, deadline ▲
+///     └── the peer's end without a Close ──────────────────────────────────────────┘
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    Open,
+    /// Our Close frame is queued or sent; the peer's has not come.
+    Closing,
+    /// Our Close frame is queued or sent and nothing that arrives is looked at any more.
+    Discarding,
+    Over,
+}
+
+impl Connection {
+    pub fn new(role: Role, config: &Config) -> Connection {
+        Connection {
+            queued: Vec::new(),
+            deadline: None,
+            partial: None,
+            streams: None,
+            keys: (role == Role::Client).then(|| Box::new(Keys::new(config.mask_seed))),
+            max_message: config.max_message,
+            max_fragments: config.max_fragments,
+            compress_from: config.compress_from.try_into().unwrap_or(u32::MAX),
+            close_timeout_ms: config.close_timeout.as_millis().try_into().unwrap_or(u32::MAX),
+            agreement: config.deflate,
+            compress_level: config.compress_level,
+            role,
+            phase: Phase::Open,
+        }
+    }
+
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    pub fn state(&self) -> State {
+        match (self.phase, self.role) {
+            (Phase::Open, _) => State::Open,
+            (Phase::Closing, _) => State::Closing,
+            // RFC 6455 section 7.1.1: the server ends the TCP connection, the client waits for that.
+            (Phase::Discarding, Role::Client) => State::Closing,
+            (Phase::Discarding, Role::Server) | (Phase::Over, _) => State::Closed,
+        }
+    }
+
+    /// Whether the closing handshake is over: [`State::Closed`].
+    pub fn is_closed(&self) -> bool {
+        self.state() == State::Closed
+    }
+
+    /// Whether the socket may be dropped: the peer has ended its side, or the deadline has passed.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    /// Takes what arrived. Frames are unmasked and decoded in place; see [`Received`].
+    pub fn receive<'a>(&'a mut self, now: Instant, bytes: &'a mut [u8]) -> Received<'a> {
+        Received::new(self, now, bytes)
+    }
+
+    /// The peer has ended its side of the TCP connection, or it broke. Gives [`Event::Closed`] with 1006 and
+    /// [`ClosedBy::Lost`] if no other end has been told.
+    pub fn receive_eof(&mut self) -> Option<Event<'static>> {
+        let lost = self.phase < Phase::Discarding;
+        self.end_reading(Phase::Over);
+        lost.then_some(Event::Closed { code: CloseCode::LOST.0, reason: "", by: ClosedBy::Lost })
+    }
+
+    /// Starts the closing handshake: the only polite way to end. A code that may not travel sends an empty Close
+    /// frame; a reason over 123 bytes is cut. Does nothing when the connection is closing already.
+    pub fn close(&mut self, now: Instant, code: CloseCode, reason: &str) {
+        if self.phase == Phase::Open {
+            self.queue(Opcode::Close, &close::write_payload(code, reason));
+            self.phase = Phase::Closing;
+            self.set_deadline(now);
+        }
+    }
+
+    /// Fails the connection (RFC 6455 section 7.1.7): the peer is told why, and nothing that it sends is looked at
+    /// any more. The only way to break a connection; the machine itself calls it for everything a peer does wrong.
+    pub fn fail(&mut self, now: Instant, failure: Failure) {
+        self.close(now, failure.close_code(), failure.reason());
+        self.end_reading(Phase::Discarding);
+    }
+
+    /// Sends a ping of at most 125 bytes (more are cut off). Does nothing when the connection is closing.
+    pub fn ping(&mut self, payload: &[u8]) {
+        if self.phase == Phase::Open && self.queued.len() < MAX_QUEUED {
+            self.queue(Opcode::Ping, &payload[..payload.len().min(frame::MAX_CONTROL)]);
+        }
+    }
+
+    /// Lets time pass: after the deadline, the peer is not waited for any longer.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.end_reading(Phase::Over);
+        }
+    }
+
+    /// When [`Connection::handle_timeout`] must be called. `None` while open: a connection at rest has no timer.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Appends pings, pongs and Close frames that wait to be sent; says whether there were any. Messages written
+    /// before this call must stand before these bytes, or a Close frame overtakes them.
+    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
+        if self.queued.is_empty() {
+            return false;
+        }
+        out.append(&mut self.queued);
+        self.queued = Vec::new();
+        true
+    }
+
+    /// Answers a ping (section 5.5.2). If nobody sends what is queued, only the latest pings are answered, as
+    /// section 5.5.3 allows.
+    pub(super) fn answer_ping(&mut self, payload: &[u8]) {
+        if self.phase == Phase::Open {
+            if self.queued.len() >= MAX_QUEUED {
+                self.queued.clear();
+            }
+            self.queue(Opcode::Pong, payload);
+        }
+    }
+
+    /// The peer's Close frame: answered with its own code if it comes first.
+    pub(super) fn answer_close(&mut self, now: Instant, code: CloseCode) -> ClosedBy {
+        let by = if self.phase == Phase::Open { ClosedBy::Peer } else { ClosedBy::Us };
+        self.close(now, code, "");
+        self.end_reading(Phase::Discarding);
+        by
+    }
+
+    /// Nothing that arrives from now on matters; what was kept of it is freed.
+    fn end_reading(&mut self, phase: Phase) {
+        self.phase = self.phase.max(phase);
+        self.partial = None;
+        self.streams = None;
+        if self.phase == Phase::Over {
+            self.deadline = None;
+        }
+    }
+
+    fn set_deadline(&mut self, now: Instant) {
+        self.deadline = Some(now + Duration::from_millis(self.close_timeout_ms.into()));
+    }
+
+    fn queue(&mut self, opcode: Opcode, payload: &[u8]) {
+        let key = self.keys.as_mut().map(|keys| keys.draw());
+        let (header, used) = frame::header(true, false, opcode, payload.len(), key);
+        self.queued.extend_from_slice(&header[..used]);
+        let start = self.queued.len();
+        self.queued.extend_from_slice(payload);
+        if let Some(key) = key {
+            mask::apply(key, &mut self.queued[start..]);
+        }
+    }
+}
+
+/// Bytes of control frames that may wait. A driver that polls after each call never gets near: a read of 64 KB full
+/// of pings gives fewer bytes of pongs.
+const MAX_QUEUED: usize = 64 * 1024;
