@@ -12,7 +12,7 @@ use crate::limits;
 use crate::position::Since;
 
 /// A command and what its answer is matched by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Request<'a> {
     /// The `id` as JSON text, a string or a number exactly as it was sent; the reply repeats it.
     pub id: Option<&'a str>,
@@ -20,14 +20,14 @@ pub struct Request<'a> {
 }
 
 /// A text that is no command, with its `id` if that could be read, so that the refusal is answered to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused<'a> {
     pub id: Option<&'a str>,
     pub refusal: Refusal,
 }
 
 /// What a client asks for. Names are as sent: their grammar is checked where they are first used.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Command<'a> {
     Join { room: Cow<'a, str>, begin: Begin },
     Leave { room: Cow<'a, str> },
@@ -43,7 +43,7 @@ pub enum Command<'a> {
 }
 
 /// A message for a room.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Publish<'a> {
     pub room: Cow<'a, str>,
     /// JSON text exactly as sent: at most [`limits::DATA`] bytes and [`limits::DEPTH`] deep.
@@ -95,10 +95,11 @@ impl<'a> Request<'a> {
     pub fn parse(text: &'a str) -> Result<Self, Refused<'a>> {
         let mut fields = Fields::default();
         let read = read_fields(text, &mut fields);
-        let id = fields.id.and_then(valid_id);
+        let given = fields.id.filter(|id| id.get() != "null");
+        let id = given.and_then(valid_id);
         let parse = || {
             read?;
-            if fields.id.is_some() && id.is_none() {
+            if given.is_some() && id.is_none() {
                 let sentence =
                     format!("\"id\" is a string or a number of at most {} bytes", limits::COMMAND_ID);
                 return Err(Refusal::new(Code::BadMessage, sentence));
