@@ -144,12 +144,14 @@ pub struct Refusal {
     pub message: Cow<'static, str>,
     /// When it is worth trying again; on the wire in seconds.
     pub retry_after: Option<Duration>,
+    /// With `name_taken`: names that are free.
+    pub suggestions: Vec<String>,
 }
 
 impl Refusal {
     /// A refusal with its sentence.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), retry_after: None }
+        Self { code, message: message.into(), retry_after: None, suggestions: Vec::new() }
     }
 
     /// The same refusal, saying when to try again.
@@ -190,13 +192,14 @@ impl Refusal {
         Self::new(NoLog, format!("{room} keeps no log, so it has no {what}"))
     }
 
-    pub fn name_taken(name: &str, others: &[&str]) -> Self {
-        let mut message = format!("{name} is taken");
-        if !others.is_empty() {
-            message.push_str("; free are ");
-            message.push_str(&others.join(", "));
-        }
-        Self::new(NameTaken, message)
+    /// `free` are other names that could be taken.
+    pub fn name_taken(name: &str, free: Vec<String>) -> Self {
+        let message = match &*free {
+            [] => format!("{name} is taken"),
+            [one] => format!("{name} is taken; {one} is free"),
+            several => format!("{name} is taken; {} are free", several.join(", ")),
+        };
+        Self { suggestions: free, ..Self::new(NameTaken, message) }
     }
 
     /// The HTTP header `Retry-After` in whole seconds, rounded up, if there is a time to wait.
@@ -334,8 +337,8 @@ mod tests {
         let refusal = Refusal::rate_limited("messages", Duration::from_millis(1200));
         assert_eq!(refusal.to_string(), "rate_limited: too many messages; wait 1.2 s");
         assert_eq!(refusal.retry_after_seconds(), Some(2));
-        let refusal = Refusal::name_taken("ann", &["ann2", "ann3"]);
-        assert_eq!(refusal.to_string(), "name_taken: ann is taken; free are ann2, ann3");
+        let refusal = Refusal::name_taken("ann", vec!["ann2".into(), "ann3".into()]);
+        assert_eq!(refusal.to_string(), "name_taken: ann is taken; ann2, ann3 are free");
         assert_eq!(refusal.retry_after_seconds(), None);
     }
 }

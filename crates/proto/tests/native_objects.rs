@@ -118,7 +118,7 @@ fn every_reply_carries_its_id() {
         ),
         check(
             |out| encode::published(out, id, Of::With(BOB), None, "none"),
-            r#"{"type":"published","id":9,"with":"bob","with_user":"g9x","ack":"none"}"#,
+            r#"{"type":"published","id":9,"to":"bob","to_user":"g9x","ack":"none"}"#,
         ),
         check(
             |out| encode::members(out, id, "lobby", &presence),
@@ -174,6 +174,13 @@ fn a_refusal_without_a_command_has_no_id() {
     );
     let ServerMessage::Error(error) = read else { panic!("{read:?}") };
     assert_eq!(error.known(), Some(Code::RateLimited));
+
+    let refusal = Refusal::name_taken("ann", vec!["ann2".into()]);
+    let read = check(
+        |out| encode::error(out, None, &refusal),
+        r#"{"type":"error","code":"name_taken","message":"ann is taken; ann2 is free","suggestions":["ann2"]}"#,
+    );
+    assert!(matches!(read, ServerMessage::Error(error) if error.suggestions == ["ann2"]));
 }
 
 #[test]

@@ -118,7 +118,9 @@ pub enum Entry {
 pub struct Published {
     pub id: Id,
     pub room: Option<String>,
-    pub with: Option<String>,
+    /// The recipient of a direct message.
+    pub to: Option<String>,
+    pub to_user: Option<String>,
     pub offset: Option<u64>,
     pub pos: Option<String>,
     /// `none`, `memory`, `local` or `replicated`.
@@ -204,6 +206,9 @@ pub struct Error {
     pub message: String,
     /// In seconds.
     pub retry_after: Option<f64>,
+    /// With `name_taken`: names that are free.
+    #[serde(default)]
+    pub suggestions: Vec<String>,
 }
 
 impl Error {

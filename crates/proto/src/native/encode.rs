@@ -8,7 +8,7 @@ use crate::limits;
 use crate::position::Position;
 
 use super::VERSION;
-use super::write::{Object, list};
+use super::write::{Object, list, text};
 
 /// A user as others see them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,10 +177,15 @@ pub fn entry(out: &mut Vec<u8>, entry: &Entry<'_>) {
     }
 }
 
-/// `{"type":"published",…}`, the answer to `publish` and `direct`. `ack` says what the answer is worth: `none`,
-/// `memory`, `local` or `replicated`.
-pub fn published(out: &mut Vec<u8>, id: Option<&str>, of_: Of<'_>, at: Option<Position>, ack: &str) {
-    place(of(Object::reply(out, "published", id), of_), at).text("ack", ack).end();
+/// `{"type":"published",…}`, the answer to `publish`, and to `direct` with `to` and `to_user`. `ack` says what the
+/// answer is worth: `none`, `memory`, `local` or `replicated`.
+pub fn published(out: &mut Vec<u8>, id: Option<&str>, of: Of<'_>, at: Option<Position>, ack: &str) {
+    let object = Object::reply(out, "published", id);
+    let object = match of {
+        Of::Room(room) => object.text("room", room),
+        Of::With(to) => object.text("to", to.name).text("to_user", to.user),
+    };
+    place(object, at).text("ack", ack).end();
 }
 
 /// `{"type":"presence",…}`: who came and went since the version before. Both lists are empty in rooms that tell
@@ -239,10 +244,12 @@ pub fn ok(out: &mut Vec<u8>, id: Option<&str>) {
 
 /// `{"type":"error",…}`
 pub fn error(out: &mut Vec<u8>, id: Option<&str>, refusal: &Refusal) {
+    let suggestions = (!refusal.suggestions.is_empty()).then_some(&refusal.suggestions);
     Object::reply(out, "error", id)
         .text("code", refusal.code.as_str())
         .text("message", &refusal.message)
         .maybe(refusal.retry_after, |object, after| object.seconds("retry_after", after))
+        .maybe(suggestions, |object, names| object.list("suggestions", names, |out, name| text(out, name)))
         .end();
 }
 

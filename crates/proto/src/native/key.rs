@@ -26,10 +26,7 @@ mod tests {
     #[test]
     fn a_key_tells_its_time() {
         let key = make(1_790_000_000_000, 7);
-        assert_eq!(
-            key,
-            "mubbs7i8-0000000000007"
-        );
+        assert_eq!(key, "mubbs7i8-0000000000007");
         assert_eq!(time(&key), Some(1_790_000_000_000));
         assert_eq!(time(&make(1_790_000_000_000, u64::MAX)), Some(1_790_000_000_000));
         assert!(make(u64::MAX, u64::MAX).len() <= crate::limits::KEY);
