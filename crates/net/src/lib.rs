@@ -1,1 +1,24 @@
-//! Empty for now.
+//! Workers and sockets: the only crate that opens a socket for users.
+//!
+//! A [`Server`] starts one worker per core. hyper reads every request head; a WebSocket request that the
+//! [`Application`] wants is taken over: the worker then owns the socket and drives it from one loop, without a task,
+//! a timer or a buffer for a connection at rest.
+
+mod accept;
+mod admission;
+mod application;
+mod clock;
+mod errand;
+mod liveness;
+mod origin;
+mod server;
+mod socket;
+mod sockets;
+mod takeover;
+mod wheel;
+mod worker;
+
+pub use admission::Limits;
+pub use application::{Application, Context, Conversation, Incoming, Opened, Opening, Route};
+pub use origin::Origins;
+pub use server::{Handle, Server, Settings};

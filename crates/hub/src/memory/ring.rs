@@ -15,6 +15,8 @@ use crate::resume::decide;
 #[derive(Debug)]
 pub(super) struct Ring {
     head: Head,
+    /// The id of the newest message that is gone: who has seen that one has missed nothing.
+    gone: MessageId,
     /// Contiguous, oldest first; the last one is `head` unless it was trimmed.
     messages: VecDeque<Arc<Publication>>,
     bytes: usize,
@@ -24,6 +26,7 @@ impl Ring {
     pub(super) fn new(epoch: Epoch) -> Ring {
         Ring {
             head: Head { epoch, offset: 0, id: MessageId::NIL, seq: 0 },
+            gone: MessageId::NIL,
             messages: VecDeque::new(),
             bytes: 0,
         }
@@ -57,6 +60,7 @@ impl Ring {
                 return;
             }
             self.bytes -= oldest.weight();
+            self.gone = oldest.id;
             self.messages.pop_front();
         }
     }
@@ -97,9 +101,8 @@ impl Ring {
     }
 
     fn id_at(&self, offset: u64) -> Option<MessageId> {
-        if offset == self.head.offset {
-            // Known even if the message is gone: who has seen it has missed nothing.
-            return Some(self.head.id);
+        if offset + 1 == self.first() {
+            return Some(self.gone);
         }
         let place = offset.checked_sub(self.first())?;
         self.messages.get(place as usize).map(|message| message.id)

@@ -1,0 +1,347 @@
+//! Joining: a subscriber is entered as catching up, gets what it missed page by page, and goes live under the
+//! sequencer, so that nothing falls between.
+//!
+//! ```text
+//!   join ──> Asked ──resumed──> Reading(after) ──page──┐
+//!                                 ^      │ more        │ at the end of the log
+//!                                 └──────┘             v
+//!            not stored here ──────────────────────> at the head? ── yes ──> live
+//!                                                      │ the store is ahead of the door
+//!                                                      └──> Waiting(after) ── delivered ──> live
+//! ```
+
+use std::sync::Arc;
+
+use parlor_proto::codes::{CloseCode, Code, Refusal};
+use parlor_proto::limits::{PAGE_MESSAGES, ROOMS_PER_CONNECTION};
+use parlor_proto::name::RoomName;
+
+use crate::command::{Command, Joined, Reply, RoomInfo, Ticket};
+use crate::connection::ConnectionId;
+use crate::engine::{Begin, Page, Range, Resumed};
+use crate::hub::Hub;
+use crate::mailbox::Mail;
+use crate::policy::Log;
+use crate::publication::Author;
+use crate::publish::Publisher;
+use crate::rooms::RoomKey;
+use crate::shard::{Event, Shard};
+
+/// A subscriber that does not get what is published yet. Invariant: it is in no `live` list of the same room.
+#[derive(Debug)]
+pub(crate) struct CatchingUp {
+    pub(crate) slot: u32,
+    ticket: Option<Ticket>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    /// The engine was asked.
+    Asked,
+    /// It has everything up to here; more is being read or will be when its outbox is empty.
+    Reading(u64),
+    /// It has read this message before the door delivered it; it goes live when the door does.
+    Waiting(u64),
+}
+
+impl CatchingUp {
+    pub(crate) fn new(slot: u32, ticket: Ticket) -> CatchingUp {
+        CatchingUp { slot, ticket: Some(ticket), state: State::Asked }
+    }
+}
+
+impl Shard {
+    /// Carries out a command of a connection; the reply comes as an [`Event::Reply`] from the mailbox.
+    pub fn execute(&mut self, connection: ConnectionId, ticket: Ticket, command: Command, now: u64) {
+        let mailbox = Arc::clone(self.hub.mailbox(self.worker));
+        let reply = move |result| mailbox.push(Mail::Reply { connection, ticket, result });
+        self.outstanding += 1;
+        match command {
+            Command::Publish(publish) => {
+                let room = publish.room.clone();
+                let done = Box::new(move |result: Result<_, _>| {
+                    reply(result.map(|published| Reply::Published { room, published }));
+                });
+                self.hub.publish(Publisher::Connection(connection), publish, now, done);
+            }
+            Command::Join { room, begin } => match self.join(connection, ticket, &room, begin, now) {
+                // Answered by the mail that enters the subscriber.
+                Ok(()) => self.outstanding -= 1,
+                Err(refusal) => reply(Err(refusal)),
+            },
+            Command::Leave { room } => reply(match self.leave(connection, &room, now) {
+                Some(()) => Ok(Reply::Left { room }),
+                None => Err(Refusal::not_joined(&room)),
+            }),
+            Command::History { room, range, limit } => {
+                let policy = self.hub.policy(&room);
+                if policy.log == Log::None {
+                    return reply(Err(Refusal::no_log(&room, "history")));
+                }
+                let engine = Arc::clone(self.hub.engine());
+                let name = room.clone();
+                let done = Box::new(move |page: Result<_, _>| reply(page.map(|page| Reply::History { room, page })));
+                engine.history(&name, policy, range, limit.clamp(1, PAGE_MESSAGES as u32), done);
+            }
+            Command::Members { room } => {
+                let members = self.hub.members(&room);
+                reply(Ok(Reply::Members { room, members }));
+            }
+            Command::Rooms { prefix, after, limit } => {
+                let done = Box::new(move |rooms: Result<(Vec<RoomInfo>, bool), _>| {
+                    reply(rooms.map(|(rooms, more)| Reply::Rooms { rooms, more }));
+                });
+                self.hub.rooms(&prefix, after.as_deref(), limit, done);
+            }
+        }
+    }
+
+    fn join(
+        &mut self,
+        connection: ConnectionId,
+        ticket: Ticket,
+        room: &RoomName,
+        begin: Option<Begin>,
+        now: u64,
+    ) -> Result<(), Refusal> {
+        if room.starts_with('$') {
+            return Err(Refusal::new(Code::Forbidden, "names that begin with $ are the server's own; join another room"));
+        }
+        let policy = self.hub.policy(room);
+        if policy.log == Log::None && matches!(begin, Some(Begin::Since(_))) {
+            return Err(Refusal::no_log(room, "position to begin from: join without `since`"));
+        }
+        let already = self.joined(connection, room);
+        if already.is_none() && self.is_in_too_many_rooms(connection) {
+            return Err(Refusal::new(
+                Code::TooManyRooms,
+                format!("a connection may be in {ROOMS_PER_CONNECTION} rooms; leave one first"),
+            ));
+        }
+        let key = match already {
+            Some(key) => key,
+            None => {
+                let author = self.author(connection).cloned();
+                self.hub.enter_room(self.worker, room, author.as_ref(), now)
+            }
+        };
+        self.begin_catching_up(connection, key, room, ticket);
+        if policy.log == Log::None {
+            self.hub.go_live(self.worker, room, Mail::Live { connection, room: key, after: 0, ticket: Some(ticket) }, 0);
+            return Ok(());
+        }
+        let mailbox = Arc::clone(self.hub.mailbox(self.worker));
+        let done = Box::new(move |result| mailbox.push(Mail::Resumed { connection, room: key, result }));
+        self.hub.engine().resume(room, policy, begin.unwrap_or(Begin::Last(0)), done);
+        Ok(())
+    }
+
+    /// The engine's answer to a join: says `joined` with the first page, then goes on.
+    pub(crate) fn resumed(
+        &mut self,
+        connection: ConnectionId,
+        key: RoomKey,
+        result: Result<Resumed, Refusal>,
+        now: u64,
+        events: &mut Vec<Event>,
+    ) {
+        if !self.contains(connection) {
+            return;
+        }
+        let Some(room) = self.rooms.get_mut(&key) else { return };
+        let name = room.name.clone();
+        let waiting = room.catching_up.iter_mut().find(|waiting| waiting.slot == connection.slot());
+        let Some(waiting) = waiting.filter(|waiting| waiting.state == State::Asked) else { return };
+        let Some(ticket) = waiting.ticket.take() else { return };
+        let resumed = match result {
+            Ok(resumed) => resumed,
+            Err(refusal) => {
+                self.leave(connection, &name, now);
+                events.push(Event::Reply { connection, ticket, result: Err(refusal) });
+                return;
+            }
+        };
+        let (messages, lost, more) = match resumed.outcome {
+            Ok(page) => (page.messages, None, page.more),
+            Err(lost) => (Vec::new(), Some(lost), false),
+        };
+        let last = messages.last().and_then(|publication| publication.place).map(|place| place.offset);
+        let after = last.unwrap_or(resumed.head.offset);
+        waiting.state = State::Reading(after);
+        let members = self.hub.members(&name);
+        let joined = Joined { room: name, head: Some(resumed.head), lost, messages, members };
+        events.push(Event::Reply { connection, ticket, result: Ok(Reply::Joined(joined)) });
+        if more {
+            self.hungry.push((connection.slot(), key));
+        } else {
+            self.arrive(connection, key, after);
+        }
+    }
+
+    /// Asks for the next page of every replay whose connection has nothing left to write.
+    pub fn continue_replays(&mut self) {
+        if self.hungry.is_empty() {
+            return;
+        }
+        for (slot, key) in std::mem::take(&mut self.hungry) {
+            let Some(connection) = self.connection(slot) else { continue };
+            let Some(room) = self.rooms.get(&key) else { continue };
+            let waiting = room.catching_up.iter().find(|waiting| waiting.slot == slot);
+            let Some(State::Reading(after)) = waiting.map(|waiting| waiting.state) else { continue };
+            if self.outbox(slot).is_some_and(|outbox| !outbox.is_empty()) {
+                self.hungry.push((slot, key));
+                continue;
+            }
+            let mailbox = Arc::clone(self.hub.mailbox(self.worker));
+            let done = Box::new(move |result| mailbox.push(Mail::Page { connection, room: key, result }));
+            let policy = self.hub.policy(&room.name);
+            self.hub.engine().history(&room.name, policy, Range::After(after), PAGE_MESSAGES as u32, done);
+        }
+    }
+
+    pub(crate) fn next_page(
+        &mut self,
+        connection: ConnectionId,
+        key: RoomKey,
+        result: Result<Page, Refusal>,
+        events: &mut Vec<Event>,
+    ) {
+        let slot = connection.slot();
+        if !self.contains(connection) {
+            return;
+        }
+        let Some(room) = self.rooms.get_mut(&key) else { return };
+        let Some(waiting) = room.catching_up.iter_mut().find(|waiting| waiting.slot == slot) else { return };
+        let State::Reading(after) = waiting.state else { return };
+        // What was promised can no longer be given: say so and end, never skip.
+        let page = match result {
+            Ok(page) if page.first <= after + 1 => page,
+            _ => return self.cut(slot, CloseCode::POSITION_LOST, events),
+        };
+        let last = page.messages.last().and_then(|publication| publication.place);
+        let after = last.map_or(after, |place| place.offset);
+        waiting.state = State::Reading(after);
+        self.send_publications(slot, &page.messages);
+        if page.more {
+            self.hungry.push((slot, key));
+        } else {
+            self.arrive(connection, key, after);
+        }
+    }
+
+    /// The connection has read everything there was: goes live if that is everything that was delivered.
+    fn arrive(&mut self, connection: ConnectionId, key: RoomKey, after: u64) {
+        let slot = connection.slot();
+        let Some(room) = self.rooms.get_mut(&key) else { return };
+        let live = Mail::Live { connection, room: key, after, ticket: None };
+        match self.hub.go_live(self.worker, &room.name, live, after) {
+            Arrival::Live => {}
+            Arrival::Behind => self.hungry.push((slot, key)),
+            Arrival::Ahead => {
+                if let Some(waiting) = room.catching_up.iter_mut().find(|waiting| waiting.slot == slot) {
+                    waiting.state = State::Waiting(after);
+                }
+            }
+        }
+    }
+
+    /// The door has delivered up to `offset`: those who had read that already go live.
+    pub(crate) fn reached(&mut self, key: RoomKey, offset: u64, _events: &mut Vec<Event>) {
+        let Some(room) = self.rooms.get(&key) else { return };
+        if room.catching_up.is_empty() {
+            return;
+        }
+        let ready = room.catching_up.iter().filter_map(|waiting| match waiting.state {
+            State::Waiting(after) if after <= offset => Some((waiting.slot, after)),
+            _ => None,
+        });
+        for (slot, after) in ready.collect::<Vec<_>>() {
+            if let Some(connection) = self.connection(slot) {
+                self.enter_live(connection, key, after);
+            }
+        }
+    }
+
+    pub(crate) fn go_live(
+        &mut self,
+        connection: ConnectionId,
+        key: RoomKey,
+        after: u64,
+        ticket: Option<Ticket>,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(room) = self.rooms.get(&key) else { return };
+        let entered = room.catching_up.iter().any(|waiting| waiting.slot == connection.slot());
+        if !self.contains(connection) || !entered {
+            return;
+        }
+        let name = room.name.clone();
+        self.enter_live(connection, key, after);
+        if let Some(ticket) = ticket {
+            let members = self.hub.members(&name);
+            let joined = Joined { room: name, head: None, lost: None, messages: Vec::new(), members };
+            events.push(Event::Reply { connection, ticket, result: Ok(Reply::Joined(joined)) });
+        }
+    }
+}
+
+/// Where a subscriber that has read the whole log stands against what was delivered.
+enum Arrival {
+    /// At the head: the mail is in its worker's mailbox.
+    Live,
+    /// More was delivered meanwhile: read on.
+    Behind,
+    /// The store was ahead of the door.
+    Ahead,
+}
+
+impl Hub {
+    /// Counts a subscriber in, under the room's lock.
+    fn enter_room(&self, worker: u16, name: &RoomName, author: Option<&Author>, now: u64) -> RoomKey {
+        let policy = self.policy(name);
+        let mut table = self.rooms.lock(name);
+        let room = self.rooms.entry(&mut table, name, policy, now);
+        let first = room.subscriber_count() == 0;
+        room.subscribers[usize::from(worker)] += 1;
+        let key = room.key;
+        let due = room.presence.join(author, now);
+        drop(table);
+        if let Some(at) = due {
+            self.schedule(name.clone(), at);
+        }
+        if first {
+            self.engine().interest(name, true);
+        }
+        key
+    }
+
+    /// Counts a subscriber out.
+    pub(crate) fn leave_room(&self, worker: u16, name: &RoomName, author: Option<&Author>, now: u64) {
+        let mut table = self.rooms.lock(name);
+        let Some(room) = table.get_mut(name) else { return };
+        room.subscribers[usize::from(worker)] -= 1;
+        let mut due = room.presence.leave(author, now);
+        if due.is_none() && room.subscriber_count() == 0 {
+            due = Some(now + crate::hub::ROOM_IDLE_MS);
+        }
+        drop(table);
+        if let Some(at) = due {
+            self.schedule(name.clone(), at);
+        }
+    }
+
+    /// Puts `live` into the worker's mailbox if the subscriber, who has everything up to `after`, is at the head:
+    /// under the room's lock, so that the mail stands exactly between what it has and what comes.
+    fn go_live(&self, worker: u16, name: &RoomName, live: Mail, after: u64) -> Arrival {
+        let table = self.rooms.lock(name);
+        match table.get(name).and_then(|room| room.head) {
+            Some(head) if head > after => Arrival::Behind,
+            Some(head) if head < after => Arrival::Ahead,
+            _ => {
+                self.mailbox(worker).push(live);
+                Arrival::Live
+            }
+        }
+    }
+}

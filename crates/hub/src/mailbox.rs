@@ -1,0 +1,110 @@
+//! `Mailbox`: the queue by which other threads, and sequencers, reach a worker.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use parlor_proto::codes::Refusal;
+use parlor_proto::name::RoomName;
+
+use crate::command::{Reply, Ticket};
+use crate::connection::ConnectionId;
+use crate::engine::{Page, Resumed};
+use crate::presence::PresenceChange;
+use crate::publication::{Author, Publication};
+use crate::rooms::RoomKey;
+
+/// What a worker is told. Order matters: it is the order of the room.
+#[derive(Debug)]
+pub enum Mail {
+    /// For the room's subscribers on this worker.
+    Publication(RoomKey, Arc<Publication>),
+    /// For the connections of these two accounts.
+    Direct(Arc<Publication>, [Arc<str>; 2]),
+    Presence(RoomKey, Arc<PresenceChange>),
+    /// How far an account has read, for its connections.
+    Read { user: Arc<str>, notice: Arc<ReadNotice> },
+    /// From here on the connection gets what is published.
+    Live { connection: ConnectionId, room: RoomKey, after: u64, ticket: Option<Ticket> },
+    /// The answer to a connection's wish to begin at a position.
+    Resumed { connection: ConnectionId, room: RoomKey, result: Result<Resumed, Refusal> },
+    /// The next page of a replay.
+    Page { connection: ConnectionId, room: RoomKey, result: Result<Page, Refusal> },
+    /// The answer to a command.
+    Reply { connection: ConnectionId, ticket: Ticket, result: Result<Reply, Refusal> },
+    /// The room's log lost something: what its subscribers hold is void.
+    EpochChanged(RoomKey),
+    /// An operator or the application ends a connection.
+    Kick { connection: ConnectionId, code: u16 },
+}
+
+/// What an account has read, as it is pushed to its connections.
+#[derive(Debug)]
+pub struct ReadNotice {
+    /// A room, or the other account of a direct conversation.
+    pub place: ReadPlace,
+    pub user: Arc<str>,
+    pub offset: u64,
+}
+
+/// Where something was read.
+#[derive(Debug)]
+pub enum ReadPlace {
+    Room(RoomName),
+    With(Author),
+}
+
+/// A worker's incoming queue. Cheap to push to from any thread.
+pub struct Mailbox {
+    queue: Mutex<Vec<Mail>>,
+    length: AtomicUsize,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Mails that may wait before publishes are refused as `busy`. A worker empties its mailbox every turn, so this
+/// many mean that it has stood still for a second or more.
+pub(crate) const MAILBOX_FULL: usize = 100_000;
+
+impl Mailbox {
+    /// `wake` must make the worker look into its mailbox soon; it is called when the first mail arrives.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Mailbox {
+        Mailbox { queue: Mutex::default(), length: AtomicUsize::new(0), wake: Box::new(wake) }
+    }
+
+    pub fn push(&self, mail: Mail) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.push(mail);
+        self.length.store(queue.len(), Ordering::Relaxed);
+        let first = queue.len() == 1;
+        drop(queue);
+        if first {
+            (self.wake)();
+        }
+    }
+
+    /// Makes the worker look at the time and at its mailbox.
+    pub fn wake(&self) {
+        (self.wake)();
+    }
+
+    /// Exchanges the waiting mails for the (empty) vector that the worker brings, so that neither side allocates.
+    pub fn swap(&self, empty: &mut Vec<Mail>) {
+        debug_assert!(empty.is_empty());
+        if self.length.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut *queue, empty);
+        self.length.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.length.load(Ordering::Relaxed) >= MAILBOX_FULL
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox").field("length", &self.length).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,90 @@
+//! The rules by which a gap is given whole or not at all; shared by all engines.
+
+use parlor_proto::limits::RESUME_MAX;
+use parlor_proto::position::{MessageId, Since};
+
+use crate::engine::{Begin, Head, Lost};
+
+/// Where reading begins (after this offset), or why the gap cannot be given.
+///
+/// `first` is the oldest offset still held (`head.offset + 1` if none). `id_at` gives the id of the message at an
+/// offset, or `None` if it is no longer held; it is asked at most once.
+pub fn decide(
+    begin: Begin,
+    head: Head,
+    first: u64,
+    id_at: impl FnOnce(u64) -> Option<MessageId>,
+) -> Result<u64, Lost> {
+    let after = match begin {
+        Begin::Last(n) => {
+            let wanted = u64::from(n).min(RESUME_MAX as u64);
+            return Ok(head.offset.saturating_sub(wanted).max(first.saturating_sub(1)));
+        }
+        Begin::Since(Since::Offset(offset)) if offset > head.offset => return Err(Lost::Diverged),
+        Begin::Since(Since::Offset(offset)) => offset,
+        Begin::Since(Since::Position(position)) => {
+            if position.epoch != head.epoch {
+                return Err(Lost::EpochChanged);
+            }
+            if position.offset > head.offset {
+                return Err(Lost::Diverged);
+            }
+            // Offset 0 is the place before the first message: there is no message to compare.
+            if position.offset > 0 {
+                match id_at(position.offset) {
+                    Some(id) if id != position.id => return Err(Lost::Diverged),
+                    // The message itself may be trimmed while everything behind it is still held. Then nothing
+                    // proves that it was the same message: answer `trimmed`, never guess.
+                    None => return Err(Lost::Trimmed),
+                    Some(_) => {}
+                }
+            }
+            position.offset
+        }
+    };
+    if after + 1 < first {
+        return Err(Lost::Trimmed);
+    }
+    if head.offset - after > RESUME_MAX as u64 {
+        return Err(Lost::TooMany);
+    }
+    Ok(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use parlor_proto::position::{Epoch, Position};
+
+    use super::*;
+
+    fn position(epoch: u64, offset: u64, id: u128) -> Begin {
+        Begin::Since(Since::Position(Position { epoch: Epoch(epoch), offset, id: MessageId(id) }))
+    }
+
+    /// A log of epoch 7 that holds offsets 11 to 2000; the id of each message is its offset.
+    #[track_caller]
+    fn check(begin: Begin, expected: Result<u64, Lost>) {
+        let head = Head { epoch: Epoch(7), offset: 2000, id: MessageId(2000), seq: 0 };
+        let id_at = |offset: u64| (offset >= 11).then_some(MessageId(u128::from(offset)));
+        assert_eq!(decide(begin, head, 11, id_at), expected, "{begin:?}");
+    }
+
+    #[test]
+    fn a_gap_is_given_whole_or_not_at_all() {
+        check(position(7, 2000, 2000), Ok(2000));
+        check(position(7, 1000, 1000), Ok(1000));
+        check(position(7, 999, 999), Err(Lost::TooMany));
+        check(position(8, 1500, 1500), Err(Lost::EpochChanged));
+        check(position(7, 1500, 99), Err(Lost::Diverged));
+        check(position(7, 2001, 2001), Err(Lost::Diverged));
+        check(position(7, 10, 10), Err(Lost::Trimmed));
+        check(position(7, 0, 0), Err(Lost::Trimmed));
+        check(Begin::Since(Since::Offset(9)), Err(Lost::Trimmed));
+        check(Begin::Since(Since::Offset(10)), Err(Lost::TooMany));
+        check(Begin::Since(Since::Offset(1990)), Ok(1990));
+        check(Begin::Since(Since::Offset(2001)), Err(Lost::Diverged));
+        check(Begin::Last(0), Ok(2000));
+        check(Begin::Last(50), Ok(1950));
+        check(Begin::Last(5000), Ok(1000));
+    }
+}

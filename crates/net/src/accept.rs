@@ -1,0 +1,68 @@
+//! The accept loop of one worker: sockets in, a task for the request head of each.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use crate::errand::{Errand, Errands};
+use crate::takeover::{self, Front};
+
+/// Sockets of one worker that are still HTTP. Beyond it they wait in the listen queue.
+const HTTP_CONNECTIONS: usize = 4096;
+
+/// When the process is out of files, accepting again at once would only burn the CPU.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// Accepts until `stopping` turns true.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    front: Arc<Front>,
+    errands: Arc<Errands>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (front, errands, mut stopping) = (Arc::clone(&front), Arc::clone(&errands), stopping.clone());
+                tokio::spawn(async move {
+                    let _place = place;
+                    tokio::select! {
+                        () = serve(stream, peer, front, errands) => {}
+                        _ = stopping.wait_for(|stopping| *stopping) => {}
+                    }
+                });
+            }
+            // The peer was gone before it was accepted.
+            Err(error) if is_of_the_peer(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot accept connections; trying again");
+                tokio::time::sleep(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, front: Arc<Front>, errands: Arc<Errands>) {
+    // Small frames must not wait for the peer's acknowledgement of earlier ones.
+    let _ = stream.set_nodelay(true);
+    if let Some(taken) = takeover::serve(stream, peer, front).await {
+        errands.push(Errand::Adopt(Box::new(taken)));
+    }
+}
+
+fn is_of_the_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}

@@ -1,0 +1,173 @@
+//! The seam: what an [`Application`] decides about requests, and how its [`Conversation`]s talk to the hub.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Uri};
+use parlor_hub::encode::WireFormat;
+use parlor_hub::{Author, Command, ConnectionId, Hub, Reply, Shard, Ticket};
+use parlor_proto::codes::{CloseCode, Refusal};
+use parlor_proto::ws::deflate;
+use parlor_proto::ws::{Failure, Kind};
+
+use crate::errand::Errands;
+
+/// What is not transport: which paths are WebSocket routes, and who may open them.
+pub trait Application: Send + Sync + 'static {
+    /// The WebSocket route at this path, if there is one.
+    fn route(&self, path: &str) -> Option<Route>;
+
+    /// A request for a route that is a correct opening handshake from an allowed origin. It may wait, for the engine
+    /// say; a refusal is answered with its HTTP status.
+    fn open(&self, opening: Opening) -> Pin<Box<dyn Future<Output = Result<Opened, Refusal>> + Send + '_>>;
+}
+
+/// How a WebSocket route is spoken.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// Bytes of one message; a longer one ends the connection with 1009.
+    pub max_message: usize,
+    /// Frames of one message.
+    pub max_fragments: u32,
+    /// `None`: compression is not agreed on.
+    pub deflate: Option<deflate::Settings>,
+    /// What the hub may push to such a connection.
+    pub format: WireFormat,
+}
+
+/// A request to open a WebSocket.
+#[derive(Debug)]
+pub struct Opening {
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    /// The subprotocols that the client offers, in its order.
+    pub protocols: Vec<String>,
+    /// The client's address, as a trusted proxy gives it or as the socket has it.
+    pub address: IpAddr,
+    /// Milliseconds since 1970.
+    pub now: u64,
+}
+
+/// A connection that an application takes.
+pub struct Opened {
+    pub conversation: Box<dyn Conversation>,
+    /// Who this is to others; `None` for routes of their own.
+    pub author: Option<Author>,
+    /// The subprotocol to answer with: one of those offered.
+    pub protocol: Option<String>,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").field("author", &self.author).finish_non_exhaustive()
+    }
+}
+
+/// One message of the peer.
+#[derive(Clone, Copy, Debug)]
+pub enum Incoming<'a> {
+    Text(&'a str),
+    Binary(&'a [u8]),
+}
+
+/// One connection's side of the application. Its methods run on the connection's worker and must not block.
+pub trait Conversation: Send {
+    /// The connection is in the hub; the first thing to be called.
+    fn opened(&mut self, cx: &mut Context<'_>);
+
+    fn receive(&mut self, message: Incoming<'_>, cx: &mut Context<'_>);
+
+    /// The answer to a [`Context::command`].
+    fn reply(&mut self, _ticket: Ticket, _result: Result<Reply, Refusal>, _cx: &mut Context<'_>) {}
+
+    /// The waker that [`Context::waker`] gave was woken.
+    fn poll(&mut self, _cx: &mut Context<'_>) {}
+
+    /// Everything that was queued for the peer has been written.
+    fn drained(&mut self, _cx: &mut Context<'_>) {}
+
+    /// The peer broke a rule of WebSocket; what is sent now still reaches it, before the Close frame.
+    fn failed(&mut self, _failure: Failure, _cx: &mut Context<'_>) {}
+
+    /// The connection is about to be closed from this side; what is sent now still reaches the peer.
+    fn closing(&mut self, _code: CloseCode, _retry_after: Option<Duration>, _cx: &mut Context<'_>) {}
+
+    /// It is over; the last thing to be called. `code` is what the peer gave or was given; 1006 without a word.
+    fn closed(&mut self, _code: u16, _reason: &str, _cx: &mut Context<'_>) {}
+}
+
+/// What a conversation may do, during one of its calls.
+pub struct Context<'a> {
+    pub(crate) shard: &'a mut Shard,
+    pub(crate) connection: ConnectionId,
+    pub(crate) now: u64,
+    pub(crate) outgoing: &'a mut Vec<Outgoing>,
+    pub(crate) waker: &'a mut Option<Waker>,
+    pub(crate) errands: &'a Arc<Errands>,
+    pub(crate) paused: &'a mut bool,
+}
+
+pub(crate) enum Outgoing {
+    Message(Kind, Bytes),
+    Close(CloseCode, Cow<'static, str>),
+}
+
+impl Context<'_> {
+    pub fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+
+    /// Milliseconds since 1970, the same during one turn of the worker.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    pub fn hub(&self) -> &Arc<Hub> {
+        self.shard.hub()
+    }
+
+    /// Gives the hub a command; its reply comes to [`Conversation::reply`] with the same ticket.
+    pub fn command(&mut self, ticket: Ticket, command: Command) {
+        self.shard.execute(self.connection, ticket, command, self.now);
+    }
+
+    /// Queues a message for the peer.
+    pub fn send(&mut self, kind: Kind, message: impl Into<Bytes>) {
+        self.outgoing.push(Outgoing::Message(kind, message.into()));
+    }
+
+    /// Ends the connection with a Close frame, after what was sent before.
+    pub fn close(&mut self, code: CloseCode, reason: impl Into<Cow<'static, str>>) {
+        self.outgoing.push(Outgoing::Close(code, reason.into()));
+    }
+
+    /// Bytes that wait to be written to the peer.
+    pub fn queued(&self) -> usize {
+        self.shard.outbox(self.connection.slot()).map_or(0, |outbox| outbox.len())
+    }
+
+    /// Stops reading from the peer, or goes on. What it sends meanwhile waits in the system's buffers and then at
+    /// its own side.
+    pub fn pause_reading(&mut self, paused: bool) {
+        *self.paused = paused;
+    }
+
+    /// A waker for futures of this connection: it has [`Conversation::poll`] called soon, from any thread.
+    pub fn waker(&mut self) -> Waker {
+        let (errands, connection) = (self.errands, self.connection);
+        self.waker.get_or_insert_with(|| errands.waker(connection)).clone()
+    }
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("connection", &self.connection).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,147 @@
+//! `Server`: the listening socket, one worker per core, and the way to stop them.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use axum::Router;
+use parlor_hub::Hub;
+use parlor_hub::engine::Engine;
+use parlor_hub::mailbox::Mailbox;
+use parlor_hub::policy::Policy;
+use socket2::{Domain, Socket, Type};
+use tokio::sync::watch;
+
+use crate::accept::accept;
+use crate::admission::Limits;
+use crate::application::Application;
+use crate::errand::{Errand, Errands};
+use crate::origin::Origins;
+use crate::takeover::Front;
+use crate::worker::Worker;
+
+/// What a server is started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Threads, each with its share of the connections; one per core is right.
+    pub workers: usize,
+    pub origins: Origins,
+    pub limits: Limits,
+    pub policy: fn(&str) -> Policy,
+}
+
+/// A bound address and a hub; nothing is accepted before [`Server::start`].
+pub struct Server {
+    listener: std::net::TcpListener,
+    hub: Arc<Hub>,
+    errands: Vec<Arc<Errands>>,
+    settings: Settings,
+}
+
+/// A running server. It goes on until [`Handle::stop`].
+pub struct Handle {
+    hub: Arc<Hub>,
+    errands: Vec<Arc<Errands>>,
+    stopping: watch::Sender<bool>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// Connections that may wait to be accepted: a restart brings everybody back within a second. Linux cuts it to
+/// `net.core.somaxconn`, which is 4096 there.
+const BACKLOG: i32 = 4096;
+
+impl Server {
+    /// Listens and starts the engine. A second process on the same port fails here.
+    pub fn bind(address: SocketAddr, engine: Arc<dyn Engine>, settings: Settings) -> io::Result<Server> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // A restart must not wait for the old connections' TIME_WAIT; on Linux this does not let two listen.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let errands: Vec<_> = (0..settings.workers as u16).map(Errands::new).collect();
+        let mailboxes = errands.iter().map(|errands| {
+            let errands = Arc::clone(errands);
+            Arc::new(Mailbox::new(move || errands.ring()))
+        });
+        let hub = Hub::start(engine, mailboxes.collect(), settings.policy, settings.limits == Limits::On);
+        Ok(Server { listener: socket.into(), hub, errands, settings })
+    }
+
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// The address with the port that the system chose, if it was left to it.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Starts the workers.
+    pub fn start(self, application: Arc<dyn Application>, router: Router) -> io::Result<Handle> {
+        let front = Arc::new(Front {
+            application,
+            router,
+            origins: self.settings.origins.clone(),
+            limits: self.settings.limits,
+            admission: Arc::default(),
+        });
+        let (stopping, stopped) = watch::channel(false);
+        let mut workers = Vec::new();
+        for errands in &self.errands {
+            let listener = self.listener.try_clone()?;
+            let (front, hub, errands) = (Arc::clone(&front), Arc::clone(&self.hub), Arc::clone(errands));
+            let stopped = stopped.clone();
+            let index = workers.len() as u16;
+            // Made here, so that what the system refuses is an error of `start`.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let run = move || {
+                let result = runtime.block_on(async {
+                    let listener = tokio::net::TcpListener::from_std(listener)?;
+                    let accepting = tokio::spawn(accept(listener, front, Arc::clone(&errands), stopped));
+                    Worker::new(index, hub, errands)?.run().await?;
+                    accepting.await.map_err(io::Error::other)
+                });
+                if let Err(error) = result {
+                    tracing::error!(%error, worker = index, "a worker ended");
+                }
+            };
+            workers.push(thread::Builder::new().name(format!("worker-{index}")).spawn(run)?);
+        }
+        Ok(Handle { hub: self.hub, errands: self.errands, stopping, workers })
+    }
+}
+
+impl Handle {
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// Stops accepting, says goodbye to every connection, waits until they have it or the time for it is over, and
+    /// then until the engine has finished what it accepted. Blocks.
+    pub fn stop(self) {
+        self.stopping.send_replace(true);
+        for errands in &self.errands {
+            errands.push(Errand::Stop);
+        }
+        for worker in self.workers {
+            // A worker that panicked has said so; the others still end in order.
+            let _ = worker.join();
+        }
+        self.hub.engine().stop();
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("hub", &self.hub).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

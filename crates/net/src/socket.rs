@@ -1,0 +1,119 @@
+//! `Socket`: a TCP stream that a worker owns, its WebSocket machine and its conversation.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+use std::task::Waker;
+use std::time::Instant;
+
+use mio::net::TcpStream;
+use parlor_hub::{ConnectionId, Shard};
+use parlor_proto::ws;
+
+use crate::admission::Admitted;
+use crate::application::Conversation;
+use crate::liveness::Liveness;
+
+/// One connection as its worker holds it. At rest it owns no buffer: what is read goes through the worker's, what is
+/// to be written is shared with others.
+pub(crate) struct Socket {
+    pub(crate) id: ConnectionId,
+    pub(crate) stream: TcpStream,
+    pub(crate) ws: ws::Connection,
+    /// `None` once it is over.
+    pub(crate) conversation: Option<Box<dyn Conversation>>,
+    pub(crate) waker: Option<Waker>,
+    pub(crate) liveness: Liveness,
+    /// What was read while the conversation took nothing more; looked at before anything else. At most one read.
+    pub(crate) unread: Vec<u8>,
+    pub(crate) flags: Flags,
+    /// When a closing connection ends at the latest.
+    pub(crate) deadline: Option<Instant>,
+    /// The place among its address's connections.
+    pub(crate) _admitted: Option<Box<Admitted>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Flags {
+    /// The conversation takes nothing more at the moment.
+    pub(crate) paused: bool,
+    /// Readiness was reported and not used up.
+    pub(crate) readable: bool,
+    /// The last write fell short; the system says when there is room.
+    pub(crate) blocked: bool,
+    /// The peer has ended its side.
+    pub(crate) ended: bool,
+    /// Our side is ended; the rest is read and thrown away.
+    pub(crate) lingering: bool,
+    /// It has left the hub's rooms and gets nothing more from them.
+    pub(crate) leaving: bool,
+}
+
+/// What a write came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    All,
+    /// The system takes nothing more for now. `progress`: some of it went out.
+    Blocked { progress: bool },
+    Broken,
+}
+
+/// Slices of one vectored write: a turn's chunks of a connection in several rooms; more go in a second write.
+const SLICES: usize = 64;
+
+impl Socket {
+    /// One read into the worker's buffer. `Ok(None)`: nothing is there now.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        loop {
+            match self.stream.read(buffer) {
+                Ok(n) => return Ok(Some(n)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Writes what is queued, in as few calls as it takes.
+    pub(crate) fn flush(&mut self, shard: &mut Shard) -> Flushed {
+        let slot = self.id.slot();
+        let mut progress = false;
+        loop {
+            let Some(outbox) = shard.outbox(slot).filter(|outbox| !outbox.is_empty()) else {
+                self.flags.blocked = false;
+                return Flushed::All;
+            };
+            let (result, wanted) = match outbox.single() {
+                Some(bytes) => (self.stream.write(bytes), bytes.len()),
+                None => {
+                    let mut slices = [IoSlice::new(&[]); SLICES];
+                    let filled = outbox.slices(&mut slices);
+                    let wanted = slices[..filled].iter().map(|slice| slice.len()).sum();
+                    (self.stream.write_vectored(&slices[..filled]), wanted)
+                }
+            };
+            match result {
+                Ok(written) => {
+                    progress |= written > 0;
+                    shard.advance(slot, written);
+                    // A short write means that the system's buffer is full: another call would only say so.
+                    if written < wanted {
+                        self.flags.blocked = true;
+                        return Flushed::Blocked { progress };
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.flags.blocked = true;
+                    return Flushed::Blocked { progress };
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Flushed::Broken,
+            }
+        }
+    }
+
+    /// Ends our side, so that the peer reads everything up to here and then the end.
+    pub(crate) fn end_writing(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+        self.flags.lingering = true;
+    }
+}

@@ -1,0 +1,297 @@
+//! `Sockets`: a worker's sockets by slot, and how bytes become calls of a conversation and back.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parlor_hub::Shard;
+use parlor_proto::codes::CloseCode;
+use parlor_proto::ws::{self, Event, Failure, frame};
+
+use crate::application::{Context, Conversation, Incoming, Outgoing};
+use crate::clock::Now;
+use crate::errand::Errands;
+use crate::socket::Socket;
+
+/// The sockets, and what they share while one of them is at work.
+pub(crate) struct Sockets {
+    slots: Vec<Option<Box<Socket>>>,
+    errands: Arc<Errands>,
+    /// Where everything is read into.
+    buffer: Box<[u8]>,
+    outgoing: Vec<Outgoing>,
+    /// Connections that are about to end, to be looked at when the turn has been written.
+    pub(crate) finished: Vec<u32>,
+    /// The time of this turn.
+    pub(crate) now: Now,
+}
+
+/// One read takes at most this: several full TCP windows of chat messages, and a tenth of a second of a fast line.
+const READ_BUFFER: usize = 64 * 1024;
+/// Reads of one connection in a turn; a flood must not keep the others waiting.
+const READS_PER_TURN: usize = 4;
+
+/// What a piece of the stream came to, besides messages.
+enum End {
+    Closed { code: u16, reason: String },
+    Failed(Failure),
+}
+
+impl Sockets {
+    pub(crate) fn new(errands: Arc<Errands>, now: Now) -> Sockets {
+        Sockets {
+            slots: Vec::new(),
+            errands,
+            buffer: vec![0; READ_BUFFER].into(),
+            outgoing: Vec::new(),
+            finished: Vec::new(),
+            now,
+        }
+    }
+
+    pub(crate) fn get(&mut self, slot: u32) -> Option<&mut Socket> {
+        self.slots.get_mut(slot as usize)?.as_deref_mut()
+    }
+
+    pub(crate) fn put(&mut self, slot: u32, socket: Socket) {
+        let index = slot as usize;
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, || None);
+        }
+        self.slots[index] = Some(Box::new(socket));
+    }
+
+    pub(crate) fn take(&mut self, slot: u32) -> Option<Box<Socket>> {
+        self.slots.get_mut(slot as usize)?.take()
+    }
+
+    /// One more than the highest slot that was ever used.
+    pub(crate) fn len(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots.iter().all(Option::is_none)
+    }
+
+    /// Reads what is there, within reason. Returns whether the connection must be looked at again without a new
+    /// event.
+    pub(crate) fn read(&mut self, slot: u32, shard: &mut Shard) -> bool {
+        for _ in 0..READS_PER_TURN {
+            let Sockets { slots, buffer, .. } = self;
+            let Some(socket) = slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return false };
+            if socket.flags.paused {
+                return false;
+            }
+            if !socket.unread.is_empty() {
+                let mut bytes = std::mem::take(&mut socket.unread);
+                self.receive(slot, shard, &mut bytes);
+                continue;
+            }
+            if !socket.flags.readable {
+                return false;
+            }
+            match socket.read(buffer) {
+                Ok(None) => {
+                    socket.flags.readable = false;
+                    return false;
+                }
+                Ok(Some(0)) | Err(_) => {
+                    socket.flags.readable = false;
+                    self.end(slot, shard);
+                    return false;
+                }
+                Ok(Some(n)) => {
+                    // A read that leaves room has emptied the socket: what comes later is a new event. Only the
+                    // peer's end may hide behind it, and that was reported with the event.
+                    if n < buffer.len() && !socket.flags.ended {
+                        socket.flags.readable = false;
+                    }
+                    socket.liveness.hear();
+                    if !socket.flags.lingering {
+                        // The buffer goes out of `self` for the call, which needs the rest of it.
+                        let mut buffer = std::mem::take(&mut self.buffer);
+                        self.receive(slot, shard, &mut buffer[..n]);
+                        self.buffer = buffer;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Gives bytes to the WebSocket machine and its messages to the conversation.
+    fn receive(&mut self, slot: u32, shard: &mut Shard, bytes: &mut [u8]) {
+        let Sockets { slots, errands, outgoing, now, .. } = self;
+        let Some(socket) = slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return };
+        let Socket { id, ws, conversation, waker, flags, unread, .. } = socket;
+        let mut received = ws.receive(now.instant, bytes);
+        let mut end = None;
+        let left = loop {
+            if flags.paused {
+                break received.into_unread();
+            }
+            let message = match received.poll_event() {
+                None => break received.into_unread(),
+                Some(Event::Text(text)) => Incoming::Text(text),
+                Some(Event::Binary(binary)) => Incoming::Binary(binary),
+                Some(Event::Closed { code, reason, .. }) => {
+                    end = Some(End::Closed { code, reason: reason.to_owned() });
+                    continue;
+                }
+                Some(Event::Failed(failure)) => {
+                    end = Some(End::Failed(failure));
+                    continue;
+                }
+                Some(Event::Ping(_) | Event::Pong(_)) => continue,
+            };
+            let Some(conversation) = conversation.as_deref_mut().filter(|_| !flags.leaving) else { continue };
+            conversation.receive(
+                message,
+                &mut Context {
+                    shard,
+                    connection: *id,
+                    now: now.wall,
+                    outgoing,
+                    waker,
+                    errands,
+                    paused: &mut flags.paused,
+                },
+            );
+        };
+        unread.extend_from_slice(&bytes[bytes.len() - left..]);
+        self.send_outgoing(slot, shard);
+        match end {
+            None => {}
+            Some(End::Closed { code, reason }) => self.over(slot, shard, code, &reason),
+            Some(End::Failed(failure)) => {
+                self.converse(slot, shard, |conversation, cx| conversation.failed(failure, cx));
+                self.over(slot, shard, failure.close_code().0, failure.reason());
+            }
+        }
+        self.transmit(slot, shard);
+    }
+
+    /// Calls a connection's conversation and sends what it says.
+    pub(crate) fn converse(
+        &mut self,
+        slot: u32,
+        shard: &mut Shard,
+        call: impl FnOnce(&mut dyn Conversation, &mut Context<'_>),
+    ) {
+        let Sockets { slots, errands, outgoing, now, .. } = self;
+        let Some(socket) = slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return };
+        let Socket { id, conversation, waker, flags, .. } = socket;
+        let Some(conversation) = conversation.as_deref_mut() else { return };
+        let paused = &mut flags.paused;
+        let mut cx = Context { shard, connection: *id, now: now.wall, outgoing, waker, errands, paused };
+        call(conversation, &mut cx);
+        if !self.outgoing.is_empty() {
+            self.send_outgoing(slot, shard);
+        }
+    }
+
+    fn send_outgoing(&mut self, slot: u32, shard: &mut Shard) {
+        if self.outgoing.is_empty() {
+            return;
+        }
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        let Some(socket) = self.get(slot) else { return };
+        let mut bytes = Vec::new();
+        let mut close = None;
+        for item in outgoing.drain(..) {
+            match item {
+                Outgoing::Message(kind, message) => {
+                    // A machine that is closing sends nothing more; its Close frame is not out yet, though, and a
+                    // last word before it is allowed.
+                    if !socket.ws.write_message(kind, &message, &mut bytes) && !socket.flags.lingering {
+                        frame::write_message(&mut bytes, kind, &message);
+                    }
+                }
+                Outgoing::Close(code, reason) => close = Some((code, reason)),
+            }
+        }
+        if !bytes.is_empty() {
+            shard.send(slot, Bytes::from(bytes));
+        }
+        self.outgoing = outgoing;
+        if let Some((code, reason)) = close {
+            self.close_with(slot, shard, code, &reason, None);
+        }
+    }
+
+    /// Queues the frames that the WebSocket machine itself wants to send.
+    pub(crate) fn transmit(&mut self, slot: u32, shard: &mut Shard) {
+        let Some(socket) = self.get(slot) else { return };
+        let mut bytes = Vec::new();
+        if socket.ws.poll_transmit(&mut bytes) {
+            shard.send(slot, Bytes::from(bytes));
+        }
+        if socket.ws.state() != ws::State::Open {
+            self.finished.push(slot);
+        }
+    }
+
+    /// Ends a connection from this side, with the word for its code.
+    pub(crate) fn close(
+        &mut self,
+        slot: u32,
+        shard: &mut Shard,
+        code: CloseCode,
+        retry_after: Option<std::time::Duration>,
+    ) {
+        self.close_with(slot, shard, code, code.reason(), retry_after);
+    }
+
+    fn close_with(
+        &mut self,
+        slot: u32,
+        shard: &mut Shard,
+        code: CloseCode,
+        reason: &str,
+        retry_after: Option<std::time::Duration>,
+    ) {
+        let now = self.now;
+        let Some(socket) = self.get(slot) else { return };
+        if std::mem::replace(&mut socket.flags.leaving, true) {
+            return;
+        }
+        // Its answer to our Close frame has to be read.
+        socket.flags.paused = false;
+        let id = socket.id;
+        shard.leave_everything(id, now.wall);
+        if code == CloseCode::SLOW {
+            shard.drop_queued(slot);
+        }
+        self.converse(slot, shard, |conversation, cx| conversation.closing(code, retry_after, cx));
+        if let Some(socket) = self.get(slot) {
+            socket.ws.close(now.instant, ws::CloseCode(code.0), reason);
+        }
+        self.transmit(slot, shard);
+    }
+
+    /// Tells the conversation, once, that it is over.
+    pub(crate) fn over(&mut self, slot: u32, shard: &mut Shard, code: u16, reason: &str) {
+        let now = self.now;
+        let Some(socket) = self.get(slot) else { return };
+        if socket.conversation.is_none() {
+            return;
+        }
+        socket.flags.leaving = true;
+        let id = socket.id;
+        shard.leave_everything(id, now.wall);
+        self.converse(slot, shard, |conversation, cx| conversation.closed(code, reason, cx));
+        if let Some(socket) = self.get(slot) {
+            socket.conversation = None;
+            socket.waker = None;
+        }
+    }
+
+    /// The peer has ended its side, or the connection broke.
+    fn end(&mut self, slot: u32, shard: &mut Shard) {
+        let Some(socket) = self.get(slot) else { return };
+        socket.flags.ended = true;
+        socket.ws.receive_eof();
+        self.over(slot, shard, ws::CloseCode::LOST.0, "");
+        self.finished.push(slot);
+    }
+}

@@ -1,0 +1,219 @@
+//! From a request to a connection: hyper reads the head, and a WebSocket request leaves hyper with its socket.
+
+use std::convert::Infallible;
+use std::future::{Future, pending, poll_fn};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use parlor_hub::Author;
+use parlor_hub::encode::WireFormat;
+use parlor_proto::codes::{Code, Refusal};
+use parlor_proto::limits::{CLOSE_TIMEOUT, HEAD_TIMEOUT, HEADERS, HEADERS_BYTES, REQUEST_LINE};
+use parlor_proto::ws::handshake::{self, Rejection};
+use parlor_proto::ws::{self, deflate};
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use crate::admission::{Admission, Admitted, Limits};
+use crate::application::{Application, Conversation, Opening, Route};
+use crate::clock::Now;
+use crate::origin::Origins;
+
+/// What every request is decided with.
+pub(crate) struct Front {
+    pub(crate) application: Arc<dyn Application>,
+    /// Everything that is not a WebSocket route.
+    pub(crate) router: Router,
+    pub(crate) origins: Origins,
+    pub(crate) limits: Limits,
+    pub(crate) admission: Arc<Admission>,
+}
+
+/// A socket on its way from hyper to its worker, with the answer that it has not been given yet.
+pub(crate) struct Taken {
+    pub(crate) stream: TcpStream,
+    /// Bytes that came behind the request's head.
+    pub(crate) early: Bytes,
+    pub(crate) accepted: Accepted,
+}
+
+pub(crate) struct Accepted {
+    /// The 101 answer.
+    pub(crate) head: Vec<u8>,
+    pub(crate) conversation: Box<dyn Conversation>,
+    pub(crate) author: Option<Author>,
+    pub(crate) config: ws::Config,
+    pub(crate) format: WireFormat,
+    pub(crate) admitted: Option<Admitted>,
+}
+
+type Slot = Arc<Mutex<Option<Accepted>>>;
+
+/// Serves HTTP on a socket until it ends or becomes a WebSocket.
+pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, front: Arc<Front>) -> Option<Taken> {
+    let slot: Slot = Arc::default();
+    let service = {
+        let slot = Arc::clone(&slot);
+        service_fn(move |request| {
+            let (slot, front) = (Arc::clone(&slot), Arc::clone(&front));
+            // Boxed, because hyper wants to be able to move it.
+            Box::pin(async move { answer(request, peer, &front, &slot).await })
+                as Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>
+        })
+    };
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_headers(HEADERS)
+        // Room for the request line and the headers; what is longer is answered 431.
+        .max_buf_size(REQUEST_LINE + HEADERS_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let accepted = poll_fn(|cx| match connection.poll_without_shutdown(cx) {
+        Poll::Ready(_) => Poll::Ready(None),
+        Poll::Pending => match slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(accepted) => Poll::Ready(Some(accepted)),
+            None => Poll::Pending,
+        },
+    })
+    .await;
+    let parts = connection.into_parts();
+    let Some(accepted) = accepted else {
+        // `poll_without_shutdown` leaves the end to us.
+        let mut stream = parts.io.into_inner();
+        let _ = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
+        return None;
+    };
+    Some(Taken { stream: parts.io.into_inner(), early: parts.read_buf, accepted })
+}
+
+/// Answers one request. A WebSocket request is put into `slot` and never answered by hyper.
+async fn answer(
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    front: &Front,
+    slot: &Slot,
+) -> Result<Response<Body>, Infallible> {
+    if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > REQUEST_LINE) {
+        return Ok(refuse(StatusCode::URI_TOO_LONG, &[], "The request line is longer than 8 KB."));
+    }
+    let Some(route) = front.application.route(request.uri().path()) else {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        return front.router.clone().call(request).await;
+    };
+    match open(&request, peer, front, route).await {
+        Ok(accepted) => {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepted);
+            pending().await
+        }
+        Err(response) => Ok(*response),
+    }
+}
+
+async fn open(
+    request: &Request<Incoming>,
+    peer: SocketAddr,
+    front: &Front,
+    route: Route,
+) -> Result<Accepted, Box<Response<Body>>> {
+    let version = match request.version() {
+        Version::HTTP_11 => (1, 1),
+        Version::HTTP_10 => (1, 0),
+        _ => (2, 0),
+    };
+    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let accepted = handshake::check(request.method().as_str(), version, headers)
+        .map_err(|Rejection { status, headers, message }| Box::new(refuse(status_of(status), headers, message)))?;
+    front.origins.check(request.headers()).map_err(|origin| {
+        tracing::warn!(origin, "a page was refused; to let it connect, start with --origin {origin}");
+        let refusal = Refusal::new(Code::OriginDenied, "pages of this origin may not connect here");
+        Box::new(refuse_with(&refusal))
+    })?;
+    let now = Now::read().wall;
+    let address = client_address(peer.ip(), request.headers());
+    let admitted = match front.limits {
+        Limits::On => Some(front.admission.admit(address, now).map_err(|refusal| Box::new(refuse_with(&refusal)))?),
+        Limits::Off => None,
+    };
+    let opening = Opening {
+        uri: request.uri().clone(),
+        headers: request.headers().clone(),
+        protocols: accepted.protocols.clone(),
+        address,
+        now,
+    };
+    let opened = front.application.open(opening).await.map_err(|refusal| Box::new(refuse_with(&refusal)))?;
+    let agreement = route.deflate.and_then(|settings| deflate::accept(&accepted.deflate, &settings));
+    let mut head = Vec::with_capacity(256);
+    handshake::write_response(&accepted, opened.protocol.as_deref(), agreement.as_ref(), &[], &mut head);
+    let config = ws::Config {
+        max_message: route.max_message,
+        max_fragments: route.max_fragments,
+        close_timeout: CLOSE_TIMEOUT,
+        deflate: agreement,
+        ..ws::Config::default()
+    };
+    let (conversation, author) = (opened.conversation, opened.author);
+    Ok(Accepted { head, conversation, author, config, format: route.format, admitted })
+}
+
+/// The address that limits count for: the last entry of `X-Forwarded-For` if a proxy on this machine wrote it.
+fn client_address(peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    if !peer.is_loopback() {
+        return peer;
+    }
+    let forwarded = headers.get_all("x-forwarded-for").iter().next_back();
+    forwarded
+        .and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok())
+        .unwrap_or(peer)
+}
+
+fn status_of(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST)
+}
+
+/// A refusal as the HTTP API gives it: its status and `{"type":"error",…}`.
+fn refuse_with(refusal: &Refusal) -> Response<Body> {
+    let mut body = Vec::new();
+    parlor_proto::native::encode::error(&mut body, None, refusal);
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status_of(refusal.code.status());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(seconds) = refusal.retry_after_seconds() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+fn refuse(status: StatusCode, extra: &[(&'static str, &'static str)], message: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(format!("{message}\n")));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    for &(name, value) in extra {
+        headers.insert(header::HeaderName::from_static(lower(name)), HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// hyper writes header names in lower case; these are all that rejections use.
+fn lower(name: &'static str) -> &'static str {
+    match name {
+        "Allow" => "allow",
+        "Upgrade" => "upgrade",
+        "Connection" => "connection",
+        _ => "sec-websocket-version",
+    }
+}
