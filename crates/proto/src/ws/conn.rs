@@ -242,3 +242,43 @@ impl Connection {
 /// Bytes of control frames that may wait. A driver that polls after each call never gets near: a read of 64 KB full
 /// of pings gives fewer bytes of pongs.
 const MAX_QUEUED: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether the connection owns heap memory besides a client's masking keys.
+    fn at_rest(conn: &Connection) -> bool {
+        conn.partial.is_none() && conn.streams.is_none() && conn.queued.capacity() == 0
+    }
+
+    #[test]
+    fn an_idle_connection_owns_no_heap_memory() {
+        let fresh = Agreement { client_no_context_takeover: true, ..Agreement::default() };
+        let config = Config { deflate: Some(fresh), ..Config::default() };
+        let mut conn = Connection::new(Role::Server, &config);
+        let now = Instant::now();
+        let frames: [&[u8]; 4] = [
+            b"\x01\x83\0\0\0\0Hel\x89\x81\0\0\0\0p\x80\x82\0\0\0\0lo",
+            b"\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\x00",
+            b"\x82\x80\0\0\0\0",
+            b"\x82\xfe\x00\x7e\0\0\0\0",
+        ];
+        let mut bytes = frames.concat();
+        bytes.extend([7; 126]);
+        for size in [1, 3, 50, 1000] {
+            let mut events = 0;
+            for piece in bytes.clone().chunks_mut(size) {
+                let mut received = conn.receive(now, piece);
+                while received.poll_event().is_some() {
+                    events += 1;
+                }
+            }
+            assert_eq!(events, 5);
+            assert!(conn.poll_transmit(&mut Vec::new()));
+            assert!(at_rest(&conn), "pieces of {size}: {conn:?}");
+        }
+        conn.receive(now, &mut bytes[..3]);
+        assert!(!at_rest(&conn));
+    }
+}

@@ -1,5 +1,5 @@
 //! A connection under test: bytes in, owned events and bytes out, and a clock that the test owns.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::time::{Duration, Instant};
 

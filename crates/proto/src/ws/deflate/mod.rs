@@ -3,7 +3,7 @@
 mod offer;
 mod streams;
 
-pub use offer::{Offer, Settings, accept, check_response, parse_offers};
+pub use offer::{BadResponse, Offer, Settings, accept, check_response, parse_offers};
 pub use streams::Compressor;
 pub(super) use streams::Streams;
 

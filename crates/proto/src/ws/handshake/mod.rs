@@ -1,11 +1,18 @@
-//! The opening handshake (RFC 6455 section 4): the check of a request, and the answer.
+//! The opening handshake (RFC 6455 section 4) for both roles: the check of a request, the answer, and the readers.
 //!
 //! [`check`] and [`write_response`] are all that a server needs whose HTTP library reads request heads.
+//! [`RequestReader`] reads them for programs without one; [`ClientHandshake`] is the client's side.
 
 mod check;
+mod client;
+mod head;
+mod request;
 mod respond;
 
 pub use check::{Accepted, Rejection, check};
+pub use client::{ClientHandshake, ClientRequest, Established, Refused, Response};
+pub use head::{HeadError, MAX_HEAD, MAX_HEADERS, MAX_LINE};
+pub use request::{Request, RequestReader};
 pub use respond::write_response;
 
 use base64::Engine;
