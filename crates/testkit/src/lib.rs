@@ -1,1 +1,3 @@
-//! Empty for now.
+//! What tests share: the suite that every engine passes. Never published.
+
+pub mod engine_suite;
