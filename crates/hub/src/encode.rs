@@ -126,7 +126,8 @@ impl<'r> Run<'r> {
     /// The bytes of those after an offset, and how many they are; `None` if there are none.
     pub(crate) fn after(&self, format: WireFormat, after: u64) -> Option<(Bytes, u32)> {
         // Ephemeral publications have no offset; they come in order, so those behind `after` are for everyone.
-        let behind = |publication: &Arc<Publication>| publication.place.is_none_or(|place| place.offset > after);
+        let behind =
+            |publication: &Arc<Publication>| publication.place.is_none_or(|place| place.offset > after);
         let part = &self.run[self.run.iter().position(behind)?..];
         Some((join(part, format), part.len() as u32))
     }

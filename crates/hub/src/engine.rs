@@ -211,7 +211,15 @@ pub trait Records: Send + Sync {
     fn get(&self, kind: &str, key: &str, now: u64, done: Done<Option<Record>>);
 
     /// Records of a kind whose keys begin with `prefix` and come after `after`, in the order of their bytes.
-    fn list(&self, kind: &str, prefix: &str, after: Option<&str>, limit: u32, now: u64, done: Done<Vec<Record>>);
+    fn list(
+        &self,
+        kind: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+        now: u64,
+        done: Done<Vec<Record>>,
+    );
 
     /// Writes (`Some`) or deletes (`None`). `Ok(None)`: the expectation did not hold and nothing changed; otherwise
     /// the new version (0 after a deletion).

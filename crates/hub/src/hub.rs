@@ -101,7 +101,13 @@ impl Hub {
     }
 
     /// Rooms that have members or a log, in the order of their names; `more` if the limit cut the list.
-    pub fn rooms(self: &Arc<Self>, prefix: &str, after: Option<&str>, limit: u32, done: Done<(Vec<RoomInfo>, bool)>) {
+    pub fn rooms(
+        self: &Arc<Self>,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+        done: Done<(Vec<RoomInfo>, bool)>,
+    ) {
         let mut rooms = std::collections::BTreeMap::new();
         for table in self.rooms.each_shard() {
             for (name, room) in table.iter() {
@@ -213,7 +219,10 @@ impl Hub {
 
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hub").field("workers", &self.mailboxes.len()).field("stats", &self.stats).finish_non_exhaustive()
+        f.debug_struct("Hub")
+            .field("workers", &self.mailboxes.len())
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
     }
 }
 

@@ -81,7 +81,8 @@ impl Shard {
                 }
                 let engine = Arc::clone(self.hub.engine());
                 let name = room.clone();
-                let done = Box::new(move |page: Result<_, _>| reply(page.map(|page| Reply::History { room, page })));
+                let done =
+                    Box::new(move |page: Result<_, _>| reply(page.map(|page| Reply::History { room, page })));
                 engine.history(&name, policy, range, limit.clamp(1, PAGE_MESSAGES as u32), done);
             }
             Command::Members { room } => {
@@ -106,7 +107,10 @@ impl Shard {
         now: u64,
     ) -> Result<(), Refusal> {
         if room.starts_with('$') {
-            return Err(Refusal::new(Code::Forbidden, "names that begin with $ are the server's own; join another room"));
+            return Err(Refusal::new(
+                Code::Forbidden,
+                "names that begin with $ are the server's own; join another room",
+            ));
         }
         let policy = self.hub.policy(room);
         if policy.log == Log::None && matches!(begin, Some(Begin::Since(_))) {
@@ -128,7 +132,12 @@ impl Shard {
         };
         self.begin_catching_up(connection, key, room, ticket);
         if policy.log == Log::None {
-            self.hub.go_live(self.worker, room, Mail::Live { connection, room: key, after: 0, ticket: Some(ticket) }, 0);
+            self.hub.go_live(
+                self.worker,
+                room,
+                Mail::Live { connection, room: key, after: 0, ticket: Some(ticket) },
+                0,
+            );
             return Ok(());
         }
         let mailbox = Arc::clone(self.hub.mailbox(self.worker));

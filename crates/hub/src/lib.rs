@@ -21,7 +21,7 @@ pub mod outbox;
 pub mod policy;
 pub mod presence;
 pub mod publication;
-mod publish;
+pub mod publish;
 pub mod rate;
 pub mod resume;
 mod rooms;

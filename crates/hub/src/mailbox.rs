@@ -23,19 +23,42 @@ pub enum Mail {
     Direct(Arc<Publication>, [Arc<str>; 2]),
     Presence(RoomKey, Arc<PresenceChange>),
     /// How far an account has read, for its connections.
-    Read { user: Arc<str>, notice: Arc<ReadNotice> },
+    Read {
+        user: Arc<str>,
+        notice: Arc<ReadNotice>,
+    },
     /// From here on the connection gets what is published.
-    Live { connection: ConnectionId, room: RoomKey, after: u64, ticket: Option<Ticket> },
+    Live {
+        connection: ConnectionId,
+        room: RoomKey,
+        after: u64,
+        ticket: Option<Ticket>,
+    },
     /// The answer to a connection's wish to begin at a position.
-    Resumed { connection: ConnectionId, room: RoomKey, result: Result<Resumed, Refusal> },
+    Resumed {
+        connection: ConnectionId,
+        room: RoomKey,
+        result: Result<Resumed, Refusal>,
+    },
     /// The next page of a replay.
-    Page { connection: ConnectionId, room: RoomKey, result: Result<Page, Refusal> },
+    Page {
+        connection: ConnectionId,
+        room: RoomKey,
+        result: Result<Page, Refusal>,
+    },
     /// The answer to a command.
-    Reply { connection: ConnectionId, ticket: Ticket, result: Result<Reply, Refusal> },
+    Reply {
+        connection: ConnectionId,
+        ticket: Ticket,
+        result: Result<Reply, Refusal>,
+    },
     /// The room's log lost something: what its subscribers hold is void.
     EpochChanged(RoomKey),
     /// An operator or the application ends a connection.
-    Kick { connection: ConnectionId, code: u16 },
+    Kick {
+        connection: ConnectionId,
+        code: u16,
+    },
 }
 
 /// What an account has read, as it is pushed to its connections.

@@ -40,7 +40,9 @@ pub struct Slow;
 impl Outbox {
     /// Queues whole frames that others share. `Err`: the limits are passed and nothing was queued.
     pub fn push(&mut self, bytes: Bytes, messages: u32) -> Result<(), Slow> {
-        if self.bytes + bytes.len() > OUTBOX_BYTES && !self.is_empty() || self.messages as usize + messages as usize > OUTBOX_MESSAGES {
+        if self.bytes + bytes.len() > OUTBOX_BYTES && !self.is_empty()
+            || self.messages as usize + messages as usize > OUTBOX_MESSAGES
+        {
             return Err(Slow);
         }
         self.push_unlimited(bytes, messages);

@@ -166,7 +166,9 @@ impl RoomPresence {
     pub(crate) fn members(&self) -> Members {
         let list = (self.kind == Presence::Members).then(|| {
             let listed = self.members.iter().take(MEMBERS_LISTED);
-            listed.map(|(user, member)| Author { user: Arc::clone(user), name: Arc::clone(&member.name) }).collect()
+            listed
+                .map(|(user, member)| Author { user: Arc::clone(user), name: Arc::clone(&member.name) })
+                .collect()
         });
         Members { list, count: self.count(), version: self.version }
     }

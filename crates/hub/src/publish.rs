@@ -41,15 +41,21 @@ impl Hub {
     fn admit(&self, from: Publisher, publish: Publish, now: u64) -> Result<Draft, Refusal> {
         let Publish { room, event, data, author, to, key, echo, store } = publish;
         if room.starts_with('$') && to.is_none() {
-            return Err(Refusal::new(Code::Forbidden, "names that begin with $ are the server's own; choose another room"));
+            return Err(Refusal::new(
+                Code::Forbidden,
+                "names that begin with $ are the server's own; choose another room",
+            ));
         }
         let policy = self.policy(&room);
         if policy.log == Log::None && key.is_some() {
             return Err(Refusal::no_log(&room, "keys: publish without one"));
         }
         if self.mailboxes.iter().any(|mailbox| mailbox.is_full()) {
-            return Err(Refusal::new(Code::Busy, "the server is behind with its deliveries; publish again in a second")
-                .retry_after(Duration::from_secs(1)));
+            return Err(Refusal::new(
+                Code::Busy,
+                "the server is behind with its deliveries; publish again in a second",
+            )
+            .retry_after(Duration::from_secs(1)));
         }
         if self.is_limited() && !matches!(from, Publisher::Backend) {
             let mut table = self.rooms.lock(&room);

@@ -73,7 +73,13 @@ impl Rooms {
     }
 
     /// The room's entry, made if there is none.
-    pub(crate) fn entry<'t>(&self, table: &'t mut Table, name: &RoomName, policy: Policy, now: u64) -> &'t mut Room {
+    pub(crate) fn entry<'t>(
+        &self,
+        table: &'t mut Table,
+        name: &RoomName,
+        policy: Policy,
+        now: u64,
+    ) -> &'t mut Room {
         table.entry(name.clone()).or_insert_with(|| Room {
             key: RoomKey(self.next_key.fetch_add(1, Ordering::Relaxed)),
             head: None,

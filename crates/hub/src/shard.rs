@@ -287,7 +287,9 @@ impl Shard {
                     self.push_encoded(slot, |format| encode::read(&notice, format), events);
                 }
             }
-            Mail::Live { connection, room, after, ticket } => self.go_live(connection, room, after, ticket, events),
+            Mail::Live { connection, room, after, ticket } => {
+                self.go_live(connection, room, after, ticket, events)
+            }
             Mail::Resumed { connection, room, result } => self.resumed(connection, room, result, now, events),
             Mail::Page { connection, room, result } => self.next_page(connection, room, result, events),
             Mail::Reply { connection, ticket, result } => {
@@ -326,7 +328,8 @@ impl Shard {
     fn fan_out(&mut self, key: RoomKey, run: &[Arc<Publication>], events: &mut Vec<Event>) {
         let Some(room) = self.rooms.get_mut(&key) else { return };
         let mut encoded = encode::Run::new(run, self.hub.mailboxes.len() > 1);
-        let first = run.first().and_then(|publication| publication.place).map_or(u64::MAX, |place| place.offset);
+        let first =
+            run.first().and_then(|publication| publication.place).map_or(u64::MAX, |place| place.offset);
         let except = run.first().and_then(|publication| publication.except);
         let mut slow = false;
         for subscriber in &room.live {
@@ -361,7 +364,12 @@ impl Shard {
         }
     }
 
-    fn fan_out_direct(&mut self, publication: &Arc<Publication>, pair: &[Arc<str>; 2], events: &mut Vec<Event>) {
+    fn fan_out_direct(
+        &mut self,
+        publication: &Arc<Publication>,
+        pair: &[Arc<str>; 2],
+        events: &mut Vec<Event>,
+    ) {
         let mut slots = self.users.get(&pair[0]).cloned().unwrap_or_default();
         if pair[0] != pair[1] {
             slots.extend_from_slice(self.users.get(&pair[1]).map_or(&[], Vec::as_slice));
@@ -429,7 +437,13 @@ impl Shard {
     }
 
     /// Notes that the connection is catching up in a room.
-    pub(crate) fn begin_catching_up(&mut self, id: ConnectionId, key: RoomKey, name: &RoomName, ticket: Ticket) {
+    pub(crate) fn begin_catching_up(
+        &mut self,
+        id: ConnectionId,
+        key: RoomKey,
+        name: &RoomName,
+        ticket: Ticket,
+    ) {
         let slot = id.slot();
         let Some(entry) = self.entries[slot as usize].as_mut() else { return };
         match entry.rooms.iter_mut().find(|joined| joined.key == key) {

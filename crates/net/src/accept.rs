@@ -33,7 +33,8 @@ pub(crate) async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (front, errands, mut stopping) = (Arc::clone(&front), Arc::clone(&errands), stopping.clone());
+                let (front, errands, mut stopping) =
+                    (Arc::clone(&front), Arc::clone(&errands), stopping.clone());
                 tokio::spawn(async move {
                     let _place = place;
                     tokio::select! {

@@ -20,7 +20,8 @@ impl Origins {
         if self.allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)) {
             return Ok(());
         }
-        let Some(authority) = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) else {
+        let Some(authority) = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))
+        else {
             return Err(origin.into());
         };
         let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
@@ -46,7 +47,8 @@ mod tests {
 
     #[track_caller]
     fn check(origin: &str, host: &str, passes: bool) {
-        let origins = Origins { allowed: vec!["https://app.example".into()], loopback: host.starts_with("127.") };
+        let origins =
+            Origins { allowed: vec!["https://app.example".into()], loopback: host.starts_with("127.") };
         let mut headers = HeaderMap::new();
         headers.insert(HOST, host.parse().unwrap());
         if !origin.is_empty() {

@@ -53,7 +53,9 @@ pub(crate) struct Flags {
 pub(crate) enum Flushed {
     All,
     /// The system takes nothing more for now. `progress`: some of it went out.
-    Blocked { progress: bool },
+    Blocked {
+        progress: bool,
+    },
     Broken,
 }
 

@@ -78,7 +78,9 @@ impl Sockets {
     pub(crate) fn read(&mut self, slot: u32, shard: &mut Shard) -> bool {
         for _ in 0..READS_PER_TURN {
             let Sockets { slots, buffer, .. } = self;
-            let Some(socket) = slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return false };
+            let Some(socket) = slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else {
+                return false;
+            };
             if socket.flags.paused {
                 return false;
             }

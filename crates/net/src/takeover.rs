@@ -133,8 +133,9 @@ async fn open(
         _ => (2, 0),
     };
     let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let accepted = handshake::check(request.method().as_str(), version, headers)
-        .map_err(|Rejection { status, headers, message }| Box::new(refuse(status_of(status), headers, message)))?;
+    let accepted = handshake::check(request.method().as_str(), version, headers).map_err(
+        |Rejection { status, headers, message }| Box::new(refuse(status_of(status), headers, message)),
+    )?;
     front.origins.check(request.headers()).map_err(|origin| {
         tracing::warn!(origin, "a page was refused; to let it connect, start with --origin {origin}");
         let refusal = Refusal::new(Code::OriginDenied, "pages of this origin may not connect here");
@@ -143,7 +144,9 @@ async fn open(
     let now = Now::read().wall;
     let address = client_address(peer.ip(), request.headers());
     let admitted = match front.limits {
-        Limits::On => Some(front.admission.admit(address, now).map_err(|refusal| Box::new(refuse_with(&refusal)))?),
+        Limits::On => {
+            Some(front.admission.admit(address, now).map_err(|refusal| Box::new(refuse_with(&refusal)))?)
+        }
         Limits::Off => None,
     };
     let opening = Opening {
@@ -174,9 +177,7 @@ fn client_address(peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         return peer;
     }
     let forwarded = headers.get_all("x-forwarded-for").iter().next_back();
-    forwarded
-        .and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok())
-        .unwrap_or(peer)
+    forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()).unwrap_or(peer)
 }
 
 fn status_of(status: u16) -> StatusCode {
@@ -197,7 +198,11 @@ fn refuse_with(refusal: &Refusal) -> Response<Body> {
     response
 }
 
-fn refuse(status: StatusCode, extra: &[(&'static str, &'static str)], message: &'static str) -> Response<Body> {
+fn refuse(
+    status: StatusCode,
+    extra: &[(&'static str, &'static str)],
+    message: &'static str,
+) -> Response<Body> {
     let mut response = Response::new(Body::from(format!("{message}\n")));
     *response.status_mut() = status;
     let headers = response.headers_mut();

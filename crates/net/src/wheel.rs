@@ -55,7 +55,8 @@ impl Wheel {
         if self.entries == 0 {
             return None;
         }
-        let ahead = (0..BUCKETS as u32).find(|ahead| !self.buckets[(self.next + ahead) as usize % BUCKETS].is_empty())?;
+        let ahead = (0..BUCKETS as u32)
+            .find(|ahead| !self.buckets[(self.next + ahead) as usize % BUCKETS].is_empty())?;
         Some(self.start + Duration::from_secs(u64::from(self.next + ahead)))
     }
 }

@@ -162,7 +162,9 @@ impl Worker {
         let now = sockets.now.wall;
         shard.receive_mail(now, |shard, event| match event {
             HubEvent::Reply { connection, ticket, result } => {
-                sockets.converse(connection.slot(), shard, |conversation, cx| conversation.reply(ticket, result, cx));
+                sockets.converse(connection.slot(), shard, |conversation, cx| {
+                    conversation.reply(ticket, result, cx)
+                });
             }
             HubEvent::Cut { connection, code } => sockets.close(connection.slot(), shard, code, None),
         })
@@ -182,7 +184,8 @@ impl Worker {
                 Errand::Poll(connection) => {
                     if self.shard.contains(connection) {
                         let slot = connection.slot();
-                        self.sockets.converse(slot, &mut self.shard, |conversation, cx| conversation.poll(cx));
+                        self.sockets
+                            .converse(slot, &mut self.shard, |conversation, cx| conversation.poll(cx));
                         self.resume_reading(slot);
                     }
                 }

@@ -1,1 +1,33 @@
-//! Empty for now.
+//! Realtime messaging for Rust applications.
+//!
+//! A [`Server`] speaks on one port. So far it has raw WebSocket routes, whose handlers are ordinary `async` functions,
+//! and the stock [`chat`], which is an application of this library like any other.
+//!
+//! ```no_run
+//! # async fn example() -> std::io::Result<()> {
+//! use parlor::{Server, WebSocket};
+//!
+//! let mut server = Server::new();
+//! server.route("/echo", |mut ws: WebSocket| async move {
+//!     while let Some(message) = ws.recv().await {
+//!         if ws.send(message).await.is_err() {
+//!             break;
+//!         }
+//!     }
+//! });
+//! let running = server.listen("127.0.0.1:9527".parse().expect("an address"))?;
+//! println!("listening on http://{}", running.address());
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod chat;
+mod pipe;
+mod routes;
+mod server;
+mod websocket;
+
+pub use parlor_net::{Limits, Origins};
+pub use routes::RouteOptions;
+pub use server::{Running, Server};
+pub use websocket::{Closed, Message, WebSocket};

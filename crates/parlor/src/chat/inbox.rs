@@ -1,0 +1,66 @@
+//! Direct conversations: which ones an account has, and what of them it has not read.
+
+use std::sync::Arc;
+
+use parlor_hub::engine::{Engine, Head, Page, Range};
+use parlor_hub::{Author, Hub};
+use parlor_proto::codes::Refusal;
+use parlor_proto::limits::PAGE_MESSAGES;
+use serde::{Deserialize, Serialize};
+
+use super::accounts::Login;
+use super::store;
+
+const TALK: &str = "talk";
+/// Conversations that are looked through for something unread when an account connects.
+const TALKS: u32 = 200;
+
+/// The other side of a conversation, as it is stored under (account, other account).
+#[derive(Debug, Serialize, Deserialize)]
+struct Talk {
+    user: String,
+    name: String,
+}
+
+/// A conversation with something unread.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub(crate) with: Author,
+    pub(crate) head: Head,
+    /// The newest page of it.
+    pub(crate) page: Page,
+    pub(crate) count: u64,
+}
+
+/// What waits for an account.
+pub(crate) async fn unread(hub: &Arc<Hub>, login: &Login, now: u64) -> Result<Vec<Unread>, Refusal> {
+    let engine = hub.engine();
+    let me = login.author();
+    let talks = store::list(engine, TALK, &format!("{}/", me.user), TALKS, now).await?;
+    let mut unread = Vec::new();
+    for record in talks {
+        let Ok(talk) = serde_json::from_slice::<Talk>(&record.value) else { continue };
+        let with = Author { user: talk.user.into(), name: talk.name.into() };
+        let room = Hub::direct_room(me, &with);
+        let policy = hub.policy(&room);
+        let head = store::wait(|done| engine.head(&room, policy, done)).await?;
+        let read = login.account.read_in(&room).unwrap_or(0);
+        let count = head.offset.saturating_sub(read);
+        if count > 0 {
+            let limit = count.min(PAGE_MESSAGES as u64) as u32;
+            let page =
+                store::wait(|done| engine.history(&room, policy, Range::Before(None), limit, done)).await?;
+            unread.push(Unread { with, head, page, count });
+        }
+    }
+    Ok(unread)
+}
+
+/// Notes on both sides that these two talk, before the first message: whoever is away finds it.
+pub(crate) async fn note(engine: Arc<dyn Engine>, a: Author, b: Author, now: u64) -> Result<(), Refusal> {
+    for (me, other) in [(&a, &b), (&b, &a)] {
+        let talk = Talk { user: other.user.to_string(), name: other.name.to_string() };
+        store::put(&engine, TALK, &format!("{}/{}", me.user, other.user), &talk, None, now).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,352 @@
+//! `Native`: one connection that speaks the native protocol.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{self, Poll};
+use std::time::Duration;
+
+use parlor_hub::encode::{entry, member};
+use parlor_hub::engine::Begin;
+use parlor_hub::rate::Bucket;
+use parlor_hub::{Author, Command, Hub, Reply, Ticket};
+use parlor_net::{Context, Conversation, Incoming};
+use parlor_proto::codes::{CloseCode, Code, Refusal};
+use parlor_proto::limits::{BAD_REQUESTS, COMMAND_RATE, PENDING_CALLS, PUBLISH_RATE};
+use parlor_proto::name::RoomName;
+use parlor_proto::native::command::Request;
+use parlor_proto::native::encode::{self, Of};
+use parlor_proto::ws::{Failure, Kind};
+
+use super::Chat;
+use super::accounts::Login;
+use super::inbox::Unread;
+
+/// A connection and what it waits for.
+pub(super) struct Native {
+    pub(super) chat: Chat,
+    pub(super) login: Login,
+    greeting: Option<Box<Greeting>>,
+    tickets: HashMap<Ticket, Asked>,
+    next_ticket: u64,
+    /// Commands that wait for the engine.
+    running: Vec<Running>,
+    bad_in_a_row: u32,
+    commands: Bucket,
+    publishes: Bucket,
+}
+
+/// What is said once, at the beginning.
+struct Greeting {
+    rooms: Vec<RoomName>,
+    inbox: Vec<Unread>,
+}
+
+/// A command whose reply will come from the hub.
+pub(super) struct Asked {
+    pub(super) id: Option<Box<str>>,
+    /// The other side, if it is about a direct conversation.
+    pub(super) with: Option<Author>,
+    /// The join asked for a position.
+    pub(super) since: bool,
+}
+
+/// What a command that waited leads to.
+pub(super) enum Then {
+    Say(Vec<u8>),
+    Ask(Asked, Command),
+}
+
+pub(super) type Running = Pin<Box<dyn Future<Output = Then> + Send>>;
+
+impl Native {
+    pub(super) fn new(
+        chat: Chat,
+        login: Login,
+        rooms: Vec<RoomName>,
+        inbox: Vec<Unread>,
+        now: u64,
+    ) -> Native {
+        Native {
+            chat,
+            login,
+            greeting: Some(Box::new(Greeting { rooms, inbox })),
+            tickets: HashMap::new(),
+            next_ticket: 0,
+            running: Vec::new(),
+            bad_in_a_row: 0,
+            commands: Bucket::full(COMMAND_RATE, now),
+            publishes: Bucket::full(PUBLISH_RATE, now),
+        }
+    }
+
+    pub(super) fn hub(&self) -> &Arc<Hub> {
+        &self.chat.hub
+    }
+
+    pub(super) fn ask(&mut self, asked: Asked, command: Command, cx: &mut Context<'_>) {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.tickets.insert(ticket, asked);
+        cx.command(ticket, command);
+    }
+
+    /// Has a command wait for the engine without holding up the others.
+    pub(super) fn start(&mut self, running: Running, cx: &mut Context<'_>) {
+        self.running.push(running);
+        self.advance(cx);
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) {
+        let waker = cx.waker();
+        let mut task = task::Context::from_waker(&waker);
+        let mut index = 0;
+        while let Some(running) = self.running.get_mut(index) {
+            let Poll::Ready(then) = running.as_mut().poll(&mut task) else {
+                index += 1;
+                continue;
+            };
+            drop(self.running.remove(index));
+            match then {
+                Then::Say(text) => cx.send(Kind::Text, text),
+                Then::Ask(asked, command) => self.ask(asked, command, cx),
+            }
+        }
+        cx.pause_reading(self.running.len() + self.tickets.len() >= PENDING);
+    }
+
+    /// `Err` after ten malformed commands in a row.
+    fn count_bad(&mut self, refusal: &Refusal) -> Result<(), ()> {
+        self.bad_in_a_row = if refusal.code.is_malformed() { self.bad_in_a_row + 1 } else { 0 };
+        if self.bad_in_a_row >= BAD_REQUESTS { Err(()) } else { Ok(()) }
+    }
+
+    /// The limits on commands, and on publishes among them.
+    pub(super) fn admit(&mut self, publishes: bool, now: u64) -> Result<(), Refusal> {
+        if !self.chat.hub.is_limited() {
+            return Ok(());
+        }
+        let wait = |ms: u32| Duration::from_millis(u64::from(ms));
+        self.commands.take(COMMAND_RATE, now).map_err(|ms| Refusal::rate_limited("commands", wait(ms)))?;
+        if publishes {
+            self.publishes
+                .take(PUBLISH_RATE, now)
+                .map_err(|ms| Refusal::rate_limited("messages", wait(ms)))?;
+        }
+        Ok(())
+    }
+
+    fn say_reply(&mut self, asked: &Asked, reply: Reply) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        let id = asked.id.as_deref();
+        let with = asked.with.as_ref().map(member);
+        let me = &self.login.author().user;
+        match reply {
+            Reply::Published { room, published } => {
+                let of = with.map_or(Of::Room(&room), Of::With);
+                // Whoever writes has read what was there.
+                if let Some(position) = published.position {
+                    self.chat.accounts.read(me, &room, position.offset);
+                }
+                encode::published(&mut out, id, of, published.position, published.ack.as_str());
+            }
+            Reply::Joined(joined) => {
+                let entries: Vec<_> = joined.messages.iter().map(|message| entry(message)).collect();
+                let members: Vec<_> = joined.members.list.iter().flatten().map(member).collect();
+                let presence = encode::Presence {
+                    members: &members,
+                    count: joined.members.count as u64,
+                    version: joined.members.version,
+                };
+                let unread = joined.head.map(|head| {
+                    // In a room that is new to this account nothing is unread.
+                    let read = self.login.account.read_in(&joined.room);
+                    read.map_or_else(
+                        || {
+                            self.chat.accounts.read(me, &joined.room, head.offset);
+                            0
+                        },
+                        |read| head.offset.saturating_sub(read),
+                    )
+                });
+                let recovered = asked.since.then(|| match joined.lost {
+                    None => Ok(()),
+                    Some(lost) => Err(lost.as_str()),
+                });
+                let joined = encode::Joined {
+                    of: Of::Room(&joined.room),
+                    head: joined.head.map(|head| head.position()),
+                    recovered,
+                    messages: &entries,
+                    presence: Some(presence),
+                    unread,
+                };
+                encode::joined(&mut out, id, &joined);
+            }
+            Reply::Left { room } => encode::left(&mut out, id, &room),
+            Reply::History { room, page } => {
+                let entries: Vec<_> = page.messages.iter().map(|message| entry(message)).collect();
+                encode::history(&mut out, id, with.map_or(Of::Room(&room), Of::With), &entries, page.more);
+            }
+            Reply::Members { room, members } => {
+                let list: Vec<_> = members.list.iter().flatten().map(member).collect();
+                let presence = encode::Presence {
+                    members: &list,
+                    count: members.count as u64,
+                    version: members.version,
+                };
+                encode::members(&mut out, id, &room, &presence);
+            }
+            Reply::Rooms { rooms, more } => {
+                let row = |info: &parlor_hub::command::RoomInfo| {
+                    let offset = info.head.map(|head| head.offset);
+                    let read = self.login.account.read_in(&info.room);
+                    let unread = offset.map(|offset| read.map_or(0, |read| offset.saturating_sub(read)));
+                    (info.room.clone(), info.count as u64, offset, unread)
+                };
+                let rows: Vec<_> = rooms.iter().map(row).collect();
+                let rows: Vec<_> = rows
+                    .iter()
+                    .map(|(room, count, offset, unread)| encode::Room {
+                        room,
+                        count: *count,
+                        offset: *offset,
+                        unread: *unread,
+                    })
+                    .collect();
+                encode::rooms(&mut out, id, &rows, more);
+            }
+        }
+        out
+    }
+}
+
+/// Commands of a connection that may wait at once; then reading stops. More than handlers, because a durable publish
+/// waits for the disk and a backend publishes many at a time.
+const PENDING: usize = PENDING_CALLS * 8;
+
+impl Conversation for Native {
+    fn opened(&mut self, cx: &mut Context<'_>) {
+        let Some(greeting) = self.greeting.take() else { return };
+        let mut out = Vec::with_capacity(256);
+        let author = self.login.author();
+        let session = cx.connection().to_string();
+        let welcome = encode::Welcome {
+            session: &session,
+            user: &author.user,
+            name: &author.name,
+            token: self.login.token.as_deref(),
+            server: concat!("parlor/", env!("CARGO_PKG_VERSION")),
+        };
+        encode::welcome(&mut out, &welcome);
+        cx.send(Kind::Text, out);
+        // It was said once; from here on only the hash is needed.
+        self.login.token = None;
+        for unread in &greeting.inbox {
+            let entries: Vec<_> = unread.page.messages.iter().map(|message| entry(message)).collect();
+            let joined = encode::Joined {
+                of: Of::With(member(&unread.with)),
+                head: Some(unread.head.position()),
+                recovered: None,
+                messages: &entries,
+                presence: None,
+                unread: Some(unread.count),
+            };
+            let mut out = Vec::with_capacity(512);
+            encode::joined(&mut out, None, &joined);
+            cx.send(Kind::Text, out);
+        }
+        for room in greeting.rooms {
+            self.ask(
+                Asked { id: None, with: None, since: false },
+                Command::Join { room, begin: None::<Begin> },
+                cx,
+            );
+        }
+    }
+
+    fn receive(&mut self, message: Incoming<'_>, cx: &mut Context<'_>) {
+        let outcome = match message {
+            Incoming::Binary(_) => {
+                let sentence = "this protocol is text: send JSON in text frames, and binary as base64 inside";
+                Err((None, Refusal::new(Code::UnsupportedData, sentence)))
+            }
+            Incoming::Text(text) => match Request::parse(text) {
+                Ok(request) => {
+                    let id = request.id;
+                    self.carry_out(request, cx).map_err(|refusal| (id, refusal))
+                }
+                Err(refused) => Err((refused.id, refused.refusal)),
+            },
+        };
+        let Err((id, refusal)) = outcome else {
+            self.bad_in_a_row = 0;
+            return;
+        };
+        cx.send(Kind::Text, error(id, &refusal));
+        if self.count_bad(&refusal).is_err() {
+            cx.close(CloseCode::BAD_REQUESTS, CloseCode::BAD_REQUESTS.reason());
+        }
+    }
+
+    fn reply(&mut self, ticket: Ticket, result: Result<Reply, Refusal>, cx: &mut Context<'_>) {
+        let Some(asked) = self.tickets.remove(&ticket) else { return };
+        let text = match result {
+            Ok(reply) => self.say_reply(&asked, reply),
+            Err(refusal) => error(asked.id.as_deref(), &refusal),
+        };
+        cx.send(Kind::Text, text);
+        cx.pause_reading(self.running.len() + self.tickets.len() >= PENDING);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        self.advance(cx);
+    }
+
+    fn failed(&mut self, failure: Failure, cx: &mut Context<'_>) {
+        let code = match failure.close_code().0 {
+            1009 => Code::TooLarge,
+            1007 => Code::UnsupportedData,
+            _ => Code::BadMessage,
+        };
+        cx.send(Kind::Text, error(None, &Refusal::new(code, failure.reason())));
+    }
+
+    fn closing(&mut self, code: CloseCode, retry_after: Option<Duration>, cx: &mut Context<'_>) {
+        let mut out = Vec::with_capacity(96);
+        encode::bye(&mut out, code, retry_after);
+        cx.send(Kind::Text, out);
+    }
+
+    fn closed(&mut self, _code: u16, _reason: &str, cx: &mut Context<'_>) {
+        self.login.keep(cx.now());
+    }
+}
+
+/// A connection that is told why it cannot be, and closed.
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    pub(super) code: CloseCode,
+}
+
+impl Conversation for Refused {
+    fn opened(&mut self, cx: &mut Context<'_>) {
+        cx.send(Kind::Text, error(None, &self.refusal));
+        cx.close(self.code, self.code.reason());
+    }
+
+    fn receive(&mut self, _message: Incoming<'_>, _cx: &mut Context<'_>) {}
+
+    fn closing(&mut self, code: CloseCode, _retry_after: Option<Duration>, cx: &mut Context<'_>) {
+        let mut out = Vec::with_capacity(96);
+        encode::bye(&mut out, code, self.refusal.retry_after);
+        cx.send(Kind::Text, out);
+    }
+}
+
+pub(super) fn error(id: Option<&str>, refusal: &Refusal) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    encode::error(&mut out, id, refusal);
+    out
+}

@@ -1,0 +1,172 @@
+//! `Pipe`: the two short queues between a handler's future and its connection's worker.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::websocket::{Closed, Message};
+
+/// Messages that the handler has not taken; then reading stops.
+const INBOX_MESSAGES: usize = 64;
+/// Bytes that wait to be written; then `send` waits. One message may be larger.
+const OUTBOX_BYTES: usize = 1024 * 1024;
+
+/// Shared by a [`crate::WebSocket`] and its conversation. Both run on the same thread unless the handler moved the
+/// socket away, so the lock is nearly always free.
+#[derive(Debug, Default)]
+pub(crate) struct Pipe {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    inbox: VecDeque<Message>,
+    outbox: VecDeque<Message>,
+    outbox_bytes: usize,
+    /// Bytes that the worker has and could not write yet, as it said last.
+    queued: usize,
+    /// The handler waits for a message or for room.
+    handler: Option<Waker>,
+    /// Tells the worker that there is something to send, or room to read.
+    worker: Option<Waker>,
+    /// What the handler wants the connection to end with.
+    close: Option<(u16, String)>,
+    closed: Option<Closed>,
+}
+
+/// What the worker takes from the handler's side.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    pub(crate) messages: VecDeque<Message>,
+    pub(crate) close: Option<(u16, String)>,
+    /// The inbox is full.
+    pub(crate) full: bool,
+}
+
+impl Pipe {
+    // ---- the handler's side ----
+
+    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        let mut state = self.lock();
+        let was_full = state.is_full();
+        if let Some(message) = state.inbox.pop_front() {
+            if was_full && let Some(worker) = &state.worker {
+                worker.wake_by_ref();
+            }
+            return Poll::Ready(Some(message));
+        }
+        if state.closed.is_some() {
+            return Poll::Ready(None);
+        }
+        state.handler = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Takes the message out of `message` when it returns `Ready(Ok)`.
+    pub(crate) fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        message: &mut Option<Message>,
+    ) -> Poll<Result<(), Closed>> {
+        let mut state = self.lock();
+        if let Some(closed) = &state.closed {
+            return Poll::Ready(Err(closed.clone()));
+        }
+        let waiting = state.outbox_bytes + state.queued;
+        let Some(length) = message.as_ref().map(length) else { return Poll::Ready(Ok(())) };
+        if waiting > 0 && waiting + length > OUTBOX_BYTES {
+            state.handler = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        state.outbox_bytes += length;
+        state.outbox.extend(message.take());
+        state.wake_worker();
+        Poll::Ready(Ok(()))
+    }
+
+    pub(crate) fn close(&self, code: u16, reason: &str) {
+        let mut state = self.lock();
+        if state.closed.is_none() && state.close.is_none() {
+            state.close = Some((code, reason.to_owned()));
+            state.wake_worker();
+        }
+    }
+
+    pub(crate) fn closed(&self) -> Option<Closed> {
+        self.lock().closed.clone()
+    }
+
+    // ---- the worker's side ----
+
+    /// The waker by which the handler's side reaches the worker.
+    pub(crate) fn attach(&self, worker: Waker) {
+        self.lock().worker = Some(worker);
+    }
+
+    /// Hands a message to the handler. Returns whether there is room for another.
+    pub(crate) fn deliver(&self, message: Message) -> bool {
+        let mut state = self.lock();
+        state.inbox.push_back(message);
+        let room = !state.is_full();
+        let handler = state.handler.take();
+        drop(state);
+        if let Some(handler) = handler {
+            handler.wake();
+        }
+        room
+    }
+
+    /// Takes what the handler wants to send, unless the connection has plenty to write already.
+    pub(crate) fn take_outgoing(&self, queued: usize) -> Outgoing {
+        let mut state = self.lock();
+        let messages = std::mem::take(&mut state.outbox);
+        // Counted before framing; the few bytes of the headers do not matter here.
+        state.queued = queued + std::mem::take(&mut state.outbox_bytes);
+        Outgoing { messages, close: state.close.take(), full: state.is_full() }
+    }
+
+    /// Everything is written: whoever waits for room goes on.
+    pub(crate) fn drained(&self) {
+        let mut state = self.lock();
+        state.queued = 0;
+        let handler = state.handler.take();
+        drop(state);
+        if let Some(handler) = handler {
+            handler.wake();
+        }
+    }
+
+    pub(crate) fn end(&self, code: u16, reason: &str) {
+        let mut state = self.lock();
+        state.closed = Some(Closed { code, reason: reason.to_owned() });
+        state.worker = None;
+        let handler = state.handler.take();
+        drop(state);
+        if let Some(handler) = handler {
+            handler.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_full(&self) -> bool {
+        self.inbox.len() >= INBOX_MESSAGES
+    }
+
+    fn wake_worker(&self) {
+        if let Some(worker) = &self.worker {
+            worker.wake_by_ref();
+        }
+    }
+}
+
+fn length(message: &Message) -> usize {
+    match message {
+        Message::Text(text) => text.len(),
+        Message::Binary(binary) => binary.len(),
+    }
+}

@@ -1,0 +1,148 @@
+//! Raw WebSocket routes: a path, an `async` handler, and the conversation that joins the two.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{self, Poll};
+
+use parlor_hub::encode::WireFormat;
+use parlor_net::{Context, Conversation, Incoming, Opened, Opening, Route};
+use parlor_proto::codes::CloseCode;
+use parlor_proto::limits::{FRAGMENTS, NATIVE_MESSAGE, RAW_MESSAGE_MAX};
+use parlor_proto::ws::{Kind, deflate};
+
+use crate::pipe::Pipe;
+use crate::websocket::{Message, Request, WebSocket};
+
+/// How a raw route is spoken.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteOptions {
+    /// Bytes of one message, at most 16 MiB; a longer one ends the connection with 1009.
+    pub max_message: usize,
+    /// Frames of one message.
+    pub max_fragments: u32,
+    /// Agree to permessage-deflate (RFC 7692) when the client offers it.
+    pub compression: bool,
+}
+
+impl Default for RouteOptions {
+    /// 1 MB, 1,024 frames, no compression.
+    fn default() -> RouteOptions {
+        RouteOptions { max_message: NATIVE_MESSAGE, max_fragments: FRAGMENTS as u32, compression: false }
+    }
+}
+
+type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A handler whose future's type is forgotten, so that routes can stand in one list.
+#[derive(Clone)]
+pub(crate) struct RawRoute {
+    options: RouteOptions,
+    handler: Arc<dyn Fn(WebSocket) -> Running + Send + Sync>,
+}
+
+impl RawRoute {
+    pub(crate) fn new<F, R>(options: RouteOptions, handler: F) -> RawRoute
+    where
+        F: Fn(WebSocket) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        RawRoute { options, handler: Arc::new(move |socket| Box::pin(handler(socket))) }
+    }
+
+    pub(crate) fn route(&self) -> Route {
+        Route {
+            max_message: self.options.max_message.min(RAW_MESSAGE_MAX),
+            max_fragments: self.options.max_fragments,
+            deflate: self.options.compression.then(deflate::Settings::default),
+            format: WireFormat::Raw,
+        }
+    }
+
+    pub(crate) fn open(&self, opening: Opening) -> Opened {
+        let pipe = Arc::new(Pipe::default());
+        let Opening { uri, headers, address, .. } = opening;
+        let request = Arc::new(Request { uri, headers, address });
+        let running = (self.handler)(WebSocket { pipe: Arc::clone(&pipe), request });
+        Opened { conversation: Box::new(Raw { pipe, running: Some(running) }), author: None, protocol: None }
+    }
+}
+
+impl fmt::Debug for RawRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawRoute").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// A raw connection: its handler's future, polled on the connection's worker.
+struct Raw {
+    pipe: Arc<Pipe>,
+    /// `None` once the handler has returned.
+    running: Option<Running>,
+}
+
+impl Raw {
+    fn run(&mut self, cx: &mut Context<'_>) {
+        if let Some(running) = &mut self.running {
+            let waker = cx.waker();
+            let mut task = task::Context::from_waker(&waker);
+            // A panic ends this connection and nothing else; the hook has reported it.
+            match std::panic::catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(&mut task))) {
+                Ok(Poll::Pending) => {}
+                Ok(Poll::Ready(())) => self.running = None,
+                Err(_) => {
+                    self.running = None;
+                    cx.close(CloseCode::INTERNAL, "the handler failed");
+                }
+            }
+        }
+        let outgoing = self.pipe.take_outgoing(cx.queued());
+        for message in outgoing.messages {
+            match message {
+                Message::Text(text) => cx.send(Kind::Text, text),
+                Message::Binary(binary) => cx.send(Kind::Binary, binary),
+            }
+        }
+        if let Some((code, reason)) = outgoing.close {
+            cx.close(CloseCode(code), reason);
+        }
+        cx.pause_reading(outgoing.full);
+    }
+}
+
+impl Conversation for Raw {
+    fn opened(&mut self, cx: &mut Context<'_>) {
+        self.pipe.attach(cx.waker());
+        self.run(cx);
+    }
+
+    fn receive(&mut self, message: Incoming<'_>, cx: &mut Context<'_>) {
+        let message = match message {
+            Incoming::Text(text) => Message::Text(text.to_owned()),
+            Incoming::Binary(binary) => Message::Binary(binary.to_vec().into()),
+        };
+        if !self.pipe.deliver(message) {
+            cx.pause_reading(true);
+        }
+        self.run(cx);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        self.run(cx);
+    }
+
+    fn drained(&mut self, _cx: &mut Context<'_>) {
+        self.pipe.drained();
+    }
+
+    fn closed(&mut self, code: u16, reason: &str, cx: &mut Context<'_>) {
+        self.pipe.end(code, reason);
+        // The handler hears of it now. One that goes on after that runs as a task of its own.
+        self.run(cx);
+        if let Some(running) = self.running.take() {
+            tokio::spawn(running);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `WebSocket`: one connection of a raw route, as its handler holds it.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Uri};
+
+use crate::pipe::Pipe;
+
+/// A message, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    Text(String),
+    Binary(Bytes),
+}
+
+/// The connection is over: nothing more can be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// RFC 6455 section 7.4; 1006 if the connection broke, 1005 if the peer gave no code.
+    pub code: u16,
+    pub reason: String,
+}
+
+/// A connection. Dropping it, or returning from the handler, closes it with 1000.
+pub struct WebSocket {
+    pub(crate) pipe: Arc<Pipe>,
+    pub(crate) request: Arc<Request>,
+}
+
+/// What the connection was opened with.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) address: IpAddr,
+}
+
+impl WebSocket {
+    /// The next message; `None` when the connection is over. It may be dropped while it waits; nothing is lost.
+    pub async fn recv(&mut self) -> Option<Message> {
+        poll_fn(|cx| self.pipe.poll_recv(cx)).await
+    }
+
+    /// Sends a message. Waits while much is waiting to be written already (1 MB), so a handler cannot run ahead of a
+    /// slow reader.
+    pub async fn send(&mut self, message: Message) -> Result<(), Closed> {
+        let mut message = Some(message);
+        poll_fn(|cx| self.pipe.poll_send(cx, &mut message)).await
+    }
+
+    /// Closes with a code of RFC 6455 section 7.4 or from 4000 to 4999, and a reason of at most 123 bytes.
+    pub fn close(self, code: u16, reason: &str) {
+        self.pipe.close(code, reason);
+    }
+
+    /// How it ended, once [`WebSocket::recv`] has given `None`.
+    pub fn closed(&self) -> Option<Closed> {
+        self.pipe.closed()
+    }
+
+    /// Path and query of the request.
+    pub fn uri(&self) -> &Uri {
+        &self.request.uri
+    }
+
+    /// The request's headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.request.headers
+    }
+
+    /// The client's address, as a proxy on this machine gives it or as the socket has it.
+    pub fn address(&self) -> IpAddr {
+        self.request.address
+    }
+}
+
+impl Drop for WebSocket {
+    fn drop(&mut self) {
+        self.pipe.close(1000, "");
+    }
+}
+
+impl fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket").field("uri", &self.request.uri).finish_non_exhaustive()
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Message {
+        Message::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Message {
+        Message::Text(text)
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(binary: Vec<u8>) -> Message {
+        Message::Binary(binary.into())
+    }
+}

@@ -1,0 +1,102 @@
+//! The HTTP API for backends: JSON in, JSON out, an API key in `Authorization`.
+
+pub(crate) mod key;
+mod publish;
+mod rooms;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use parlor_hub::Hub;
+use parlor_hub::engine::Done;
+use parlor_proto::codes::{Code, Refusal};
+use parlor_proto::limits::NATIVE_MESSAGE;
+
+/// What every route needs.
+#[derive(Clone)]
+pub(crate) struct Api {
+    hub: Arc<Hub>,
+    key: Arc<str>,
+}
+
+pub(crate) fn router(hub: Arc<Hub>, key: String) -> Router {
+    let api = Api { hub, key: key.into() };
+    Router::new()
+        .route("/api/publish", post(publish::publish))
+        .route("/api/rooms", get(rooms::rooms))
+        .route("/api/rooms/{room}/members", get(rooms::members))
+        .route("/api/rooms/{room}/history", get(rooms::history))
+        .layer(axum::extract::DefaultBodyLimit::max(NATIVE_MESSAGE))
+        .layer(middleware::from_fn_with_state(api.clone(), check_key))
+        .with_state(api)
+}
+
+async fn check_key(State(api): State<Api>, headers: HeaderMap, request: Request, next: Next) -> Response {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    match given.and_then(|value| value.strip_prefix("Bearer ")) {
+        Some(given) if same(given.trim(), &api.key) => next.run(request).await,
+        Some(_) => refused(&Refusal::new(
+            Code::Unauthenticated,
+            "this is not the API key; it is in api.key in the data directory",
+        )),
+        None => refused(&Refusal::new(
+            Code::Unauthenticated,
+            "the API needs its key: send the header Authorization: Bearer KEY, with the key from api.key in the data directory",
+        )),
+    }
+}
+
+/// Compares in a time that does not tell how much was right.
+fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |all, (a, b)| all | (a ^ b)) == 0
+}
+
+/// Waits for one of the hub's callbacks.
+async fn wait<T: Send + 'static>(ask: impl FnOnce(Done<T>)) -> Result<T, Refused> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    ask(Box::new(move |result| {
+        // Whoever asked has hung up.
+        let _ = sender.send(result);
+    }));
+    match receiver.await {
+        Ok(result) => result.map_err(Refused),
+        Err(_) => Err(Refused(Refusal::new(Code::Unavailable, "the server is stopping"))),
+    }
+}
+
+/// A refusal as a handler's error.
+#[derive(Debug)]
+pub(crate) struct Refused(pub(crate) Refusal);
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Refused {
+        Refused(refusal)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        refused(&self.0)
+    }
+}
+
+/// JSON text as an answer.
+fn json(body: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let mut body = Vec::new();
+    parlor_proto::native::encode::error(&mut body, None, refusal);
+    let mut response = json(body);
+    *response.status_mut() = StatusCode::from_u16(refusal.code.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    if let Some(seconds) = refusal.retry_after_seconds() {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}

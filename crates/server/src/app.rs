@@ -1,0 +1,189 @@
+//! The wiring, on one screen: settings, engine, library, HTTP API, pages.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use parlor::{Limits, Origins, Running, Server};
+use parlor_hub::Hub;
+use parlor_hub::command::Publish;
+use parlor_hub::engine::{Engine, Published};
+use parlor_hub::publish::Publisher;
+use parlor_proto::name::RoomName;
+
+use crate::api::{self, key};
+use crate::clock::now_ms;
+use crate::pages;
+
+/// What `parlor serve` was asked for, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) data: PathBuf,
+    pub(crate) engine: EngineKind,
+    pub(crate) origins: Vec<String>,
+    pub(crate) workers: Option<usize>,
+    pub(crate) limits: Limits,
+}
+
+/// Where publications are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EngineKind {
+    /// A store in the data directory.
+    Embedded,
+    /// This process's memory.
+    Memory,
+}
+
+/// Starts everything and returns when it is told to stop. The process ends with the code that this returns.
+pub(crate) fn serve(settings: &Settings) -> Result<()> {
+    let engine = engine(settings)?;
+    let api_key = key::load_or_make(&settings.data)?;
+    let durability = durability(engine.as_ref());
+    let mut server = Server::new();
+    server
+        .chat()
+        .engine(engine)
+        .origins(Origins { allowed: settings.origins.clone(), loopback: settings.listen.ip().is_loopback() })
+        .limits(settings.limits);
+    if let Some(workers) = settings.workers {
+        server.workers(workers);
+    }
+    let running = server
+        .listen_with(settings.listen, |hub, router| {
+            let pages = pages::router(pages::Info { listen: settings.listen, durability });
+            router.merge(api::router(Arc::clone(hub), api_key)).merge(pages)
+        })
+        .with_context(|| format!("cannot listen on {}; is another Parlor running there?", settings.listen))?;
+    greet(running.hub());
+    announce(&running, settings, durability)?;
+    wait_for_signal()?;
+    tracing::info!("stopping: everybody is told to come back");
+    running.stop();
+    Ok(())
+}
+
+fn engine(settings: &Settings) -> Result<Arc<dyn Engine>> {
+    let mut secret = [0; 16];
+    getrandom::fill(&mut secret)
+        .map_err(|error| anyhow::anyhow!("the system has no random numbers: {error}"))?;
+    std::fs::create_dir_all(&settings.data)
+        .with_context(|| format!("cannot make the data directory {}", settings.data.display()))?;
+    match settings.engine {
+        EngineKind::Memory => Ok(Arc::new(parlor_hub::memory::MemoryEngine::new(secret))),
+        EngineKind::Embedded => crate::embedded::open(&settings.data),
+    }
+}
+
+fn durability(engine: &dyn Engine) -> &'static str {
+    match engine.ack() {
+        parlor_hub::policy::Ack::Local => "a message is acknowledged when it is on disk",
+        _ => "messages are kept in memory and are gone when this process ends",
+    }
+}
+
+/// The first thing that must stand on stdout is the address; programs that start Parlor wait for it.
+fn announce(running: &Running, settings: &Settings, durability: &str) -> Result<()> {
+    let address = running.address();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "listening on http://{address}")?;
+    writeln!(out)?;
+    for url in urls(address) {
+        writeln!(out, "  Chat      {url}")?;
+    }
+    writeln!(out, "  Data      {} ({durability})", settings.data.display())?;
+    writeln!(out, "  API key   {}", key::path(&settings.data).display())?;
+    if settings.limits == Limits::Off {
+        writeln!(out, "  Limits    off for rates and connections (--no-limits): for benchmarks only")?;
+    }
+    writeln!(out)?;
+    writeln!(out, "Open the page in two browsers and say hello. Ctrl-C ends it.")?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Where people find the page: this machine's address in its network, if everybody may connect.
+pub(crate) fn urls(address: SocketAddr) -> Vec<String> {
+    let at = |ip: IpAddr| format!("http://{}/", SocketAddr::new(ip, address.port()));
+    if !address.ip().is_unspecified() {
+        return vec![at(address.ip())];
+    }
+    let mut urls = vec![format!("http://localhost:{}/", address.port())];
+    // Which address this machine would speak from; connecting a UDP socket sends nothing. 192.0.2.1 is in nobody's
+    // network (RFC 5737).
+    let lan = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+        socket.connect("192.0.2.1:9")?;
+        socket.local_addr()
+    });
+    urls.extend(lan.ok().map(|lan| lan.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback()).map(at));
+    urls
+}
+
+/// The lobby is never empty: its first message says what to try.
+fn greet(hub: &Arc<Hub>) {
+    let lobby = RoomName::internal("lobby");
+    let policy = hub.policy(&lobby);
+    let engine = Arc::clone(hub.engine());
+    let hub = Arc::clone(hub);
+    engine.head(
+        &lobby.clone(),
+        policy,
+        Box::new(move |head| {
+            if head.is_ok_and(|head| head.offset == 0) {
+                let publish = Publish {
+                    room: lobby,
+                    event: None,
+                    data: GREETING.into(),
+                    author: None,
+                    to: None,
+                    key: None,
+                    echo: true,
+                    store: true,
+                };
+                let told = Box::new(|result: Result<Published, _>| {
+                    if let Err(refusal) = result {
+                        tracing::warn!(%refusal, "the lobby stays empty");
+                    }
+                });
+                hub.publish(Publisher::Backend, publish, now_ms(), told);
+            }
+        }),
+    );
+}
+
+/// JSON text.
+const GREETING: &str = r#""Welcome! Three things to try: open this page in a second browser and talk to yourself; click a name to write to one person only; open “Talk to this room from…” and send a line with curl.\n欢迎！试试这三件事：在另一个浏览器里打开本页，和自己聊聊；点一个名字，单独发消息；打开“从别处和这个房间说话”，用 curl 发一行。""#;
+
+fn wait_for_signal() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok::<(), std::io::Error>(())
+    })?;
+    // The second one ends the process at once.
+    std::thread::spawn(move || {
+        let again = runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (mut terminate, mut interrupt) =
+                (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            Ok::<(), std::io::Error>(())
+        });
+        if again.is_ok() {
+            eprintln!("parlor: stopped at once, as asked twice");
+            std::process::exit(130);
+        }
+    });
+    Ok(())
+}
