@@ -290,6 +290,23 @@ fn text_that_ends_inside_a_character_is_refused() {
 // The driver's side.
 
 #[test]
+fn answers_keep_their_place_between_control_frames() {
+    let mut server = Peer::server();
+    let bytes = [masked(0x89, b"a"), masked(0x81, b"hi"), masked(0x89, b"b"), b"\x83".to_vec()].concat();
+    server.receive(&bytes);
+    assert_eq!(server.message(Kind::Text, b"hi"), b"\x8a\x01a\x8a\x01b\x81\x02hi", "pongs do not wait");
+    assert_eq!(
+        server.message(Kind::Text, b"ho"),
+        b"\x81\x02ho",
+        "an answer still goes before the Close frame"
+    );
+    assert_eq!(server.transmit(), close_frame(1002, Failure::ReservedOpcode.reason()));
+    let mut out = Vec::new();
+    assert!(!server.conn.write_message(Kind::Text, b"too late", &mut out));
+    assert_eq!(out, b"");
+}
+
+#[test]
 fn events_that_nobody_polled_are_lost_but_the_stream_stays_in_step() {
     let mut server = Peer::server();
     let mut bytes = [masked(0x81, b"lost"), masked(0x89, b"p"), masked(0x81, b"kept")[..8].to_vec()].concat();

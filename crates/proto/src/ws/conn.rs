@@ -25,7 +25,7 @@ use super::{CloseCode, ClosedBy, Config, Event, Failure, Received, close, frame,
 /// [`is_over`]: Connection::is_over
 #[derive(Debug)]
 pub struct Connection {
-    /// Control frames to be sent.
+    /// Control frames to be sent. Invariant: a Close frame is the last of them.
     queued: Vec<u8>,
     /// When the peer must have answered our Close frame. Invariant: `None` while open.
     deadline: Option<Instant>,
@@ -41,6 +41,8 @@ pub struct Connection {
     close_timeout_ms: u32,
     pub(super) agreement: Option<Agreement>,
     pub(super) compress_level: u8,
+    /// Bytes of the Close frame at the end of `queued`; 0 if there is none.
+    close_len: u8,
     pub(super) role: Role,
     pub(super) phase: Phase,
 }
@@ -65,7 +67,8 @@ pub enum Kind {
 pub enum State {
     /// Messages go both ways.
     Open,
-    /// The closing handshake is under way: nothing more can be sent, reading goes on.
+    /// The closing handshake is under way: nothing more can be sent once [`Connection::poll_transmit`] has given the
+    /// Close frame; reading goes on.
     Closing,
     /// Nothing more will be written after what is queued: write that and end the writing side.
     Closed,
@@ -105,6 +108,7 @@ impl Connection {
             close_timeout_ms: config.close_timeout.as_millis().try_into().unwrap_or(u32::MAX),
             agreement: config.deflate,
             compress_level: config.compress_level,
+            close_len: 0,
             role,
             phase: Phase::Open,
         }
@@ -151,7 +155,10 @@ impl Connection {
     /// frame; a reason over 123 bytes is cut. Does nothing when the connection is closing already.
     pub fn close(&mut self, now: Instant, code: CloseCode, reason: &str) {
         if self.phase == Phase::Open {
+            let before = self.queued.len();
             self.queue(Opcode::Close, &close::write_payload(code, reason));
+            // At most 6 bytes of header and 125 of payload.
+            self.close_len = (self.queued.len() - before) as u8;
             self.phase = Phase::Closing;
             self.set_deadline(now);
         }
@@ -183,14 +190,29 @@ impl Connection {
         self.deadline
     }
 
-    /// Appends pings, pongs and Close frames that wait to be sent; says whether there were any. Messages written
-    /// before this call must stand before these bytes, or a Close frame overtakes them.
+    /// Appends pings, pongs and Close frames that wait to be sent; says whether there were any. Everything written
+    /// before this call must stand before these bytes: nothing may follow a Close frame.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
+        self.close_len = 0;
         if self.queued.is_empty() {
             return false;
         }
         out.append(&mut self.queued);
         self.queued = Vec::new();
+        true
+    }
+
+    /// Makes way for a message: appends the pings and pongs that were queued before it. `false` if a Close frame has
+    /// been handed out, so that nothing may follow (section 5.5.1).
+    pub(super) fn begin_message(&mut self, out: &mut Vec<u8>) -> bool {
+        let close_at = self.queued.len() - usize::from(self.close_len);
+        if self.phase != Phase::Open && self.close_len == 0 {
+            return false;
+        }
+        out.extend(self.queued.drain(..close_at));
+        if self.queued.is_empty() {
+            self.queued = Vec::new();
+        }
         true
     }
 

@@ -1,15 +1,15 @@
 //! Writing messages: one frame each, compressed if that was agreed, masked if we are the client.
 
-use super::conn::Phase;
 use super::{Connection, Kind, frame, mask};
 
 impl Connection {
-    /// Appends `payload` as one frame. When the connection is closing, nothing may be sent any more (RFC 6455
-    /// section 5.5.1): then nothing is written and the answer is `false`.
+    /// Appends `payload` as one frame, after the pings and pongs that were queued before it. `false` if nothing may
+    /// be sent any more, because [`Connection::poll_transmit`] has given a Close frame (RFC 6455 section 5.5.1).
+    /// Until then messages still go before it: answers to what came just ahead of the peer's Close or mistake.
     ///
     /// Text must be UTF-8; that is the caller's promise and not checked again.
     pub fn write_message(&mut self, kind: Kind, payload: &[u8], out: &mut Vec<u8>) -> bool {
-        if self.phase != Phase::Open {
+        if !self.begin_message(out) {
             return false;
         }
         let start = out.len();
