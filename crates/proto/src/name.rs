@@ -69,6 +69,10 @@ impl UserName {
 /// The form in which user names are compared: two names that look the same but for case, width or the way that
 /// accents are written have one folded form (Unicode's compatibility caseless match, D146, in NFKC).
 pub fn fold(name: &str) -> String {
+    // Most names; the result is the same.
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
     let once = caseless::default_case_fold_str(&name.nfd().collect::<String>());
     let twice = caseless::default_case_fold_str(&once.nfkd().collect::<String>());
     twice.nfkc().collect()

@@ -37,7 +37,7 @@ struct Present {
 pub(crate) struct Account {
     author: Author,
     /// SHA-256 of the token's secret.
-    hash: String,
+    hash: Hash,
     state: Mutex<State>,
 }
 
@@ -55,8 +55,10 @@ struct State {
 struct Stored {
     user: String,
     name: String,
-    hash: String,
+    hash: Hash,
 }
+
+type Hash = [u8; 32];
 
 /// One connection's hold on its account; dropping it lets go.
 pub(crate) struct Login {
@@ -96,8 +98,7 @@ impl Accounts {
             }
         }
         let Some(name) = name else {
-            // Made-up names are long enough not to meet.
-            return self.claim(&format!("guest-{}", random::text(6)));
+            return self.claim_any();
         };
         let login = self.claim(name.as_str())?;
         let stored: Option<Stored> = store::get(&self.engine, NAME, &name.folded(), now).await?;
@@ -207,6 +208,13 @@ impl Accounts {
         Ok(Login { accounts: Arc::clone(self), account, token: Some(format!("{user}.{secret}")) })
     }
 
+    /// A new account under a made-up name: short while few are here, so that people can read it.
+    fn claim_any(self: &Arc<Self>) -> Result<Login, Refusal> {
+        (4..24).find_map(|length| self.claim(&format!("guest-{}", random::text(length))).ok()).ok_or_else(|| {
+            Refusal::new(Code::Busy, "no name is free; connect with one of your own: ?name=ann")
+        })
+    }
+
     fn hold(self: &Arc<Self>, account: Arc<Account>, token: &str) -> Login {
         account.lock().connections += 1;
         Login { accounts: Arc::clone(self), account, token: Some(token.to_owned()) }
@@ -274,7 +282,7 @@ impl Login {
         self.account.lock().proven = true;
         let Author { user, name } = self.account.author.clone();
         let stored =
-            Stored { user: user.to_string(), name: name.to_string(), hash: self.account.hash.clone() };
+            Stored { user: user.to_string(), name: name.to_string(), hash: self.account.hash };
         let engine = Arc::clone(&self.accounts.engine);
         async move {
             store::put(&engine, ACCOUNT, &user, &stored, Some(now + HELD_MS), now).await?;
@@ -301,13 +309,13 @@ impl Drop for Login {
     }
 }
 
-fn hash(secret: &str) -> String {
-    Sha256::digest(secret).iter().map(|byte| format!("{byte:02x}")).collect()
+fn hash(secret: &str) -> Hash {
+    Sha256::digest(secret).into()
 }
 
 /// Compares digests; how long it takes says nothing about a secret, because the digests are no secret of the peer's.
-fn same(a: &str, b: &str) -> bool {
-    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |all, (a, b)| all | (a ^ b)) == 0
+fn same(a: &Hash, b: &Hash) -> bool {
+    a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b)) == 0
 }
 
 impl fmt::Debug for Accounts {
