@@ -122,8 +122,11 @@ impl Window {
         }
     }
 
-    /// Remembers a key from its stored form, oldest first.
+    /// Remembers a key from its stored form, oldest first. What does not fit is forgotten, the oldest first.
     pub fn restore(&mut self, key: u128, body: u64, position: Position, time: u64) {
+        while self.is_full() && self.slices.len() > 1 {
+            self.drop_oldest();
+        }
         self.remember(Mark { key, body, made: None }, position, time);
     }
 
@@ -140,7 +143,7 @@ impl Window {
 
     /// Sees to it that one more key fits.
     fn make_room(&mut self, now: u64) -> Result<(), Refusal> {
-        while self.slices.iter().map(Slice::bytes_after_next).sum::<usize>() > self.bytes {
+        while self.is_full() {
             match self.slices.front() {
                 Some(slice) if slice.newest + as_ms(KEY_WINDOW_MIN) < now => self.drop_oldest(),
                 _ => {
@@ -153,11 +156,20 @@ impl Window {
         Ok(())
     }
 
+    fn is_full(&self) -> bool {
+        self.slices.iter().map(Slice::bytes_after_next).sum::<usize>() > self.bytes
+    }
+
     fn drop_oldest(&mut self) {
         if let Some(slice) = self.slices.pop_front() {
             self.forgotten = self.forgotten.max(slice.newest);
         }
     }
+}
+
+/// The refusal of a key that stands for another message.
+pub fn reused() -> Refusal {
+    Refusal::new(Code::KeyReused, "this key was used for another message; make a new one")
 }
 
 impl Slice {

@@ -1,0 +1,500 @@
+//! `Writer`: the one thread that changes the store. It takes what is queued, commits it together, and only then
+//! tells anybody.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use parlor_hub::engine::{Done, Door, Expect, Head, Published};
+use parlor_hub::order::STRIDE;
+use parlor_hub::policy::{Ack, Retention};
+use parlor_hub::publication::{Draft, Place, Publication};
+use parlor_hub::window::{Mark, Window, reused};
+use parlor_proto::codes::{Code, Refusal};
+use parlor_proto::name::RoomName;
+use parlor_proto::position::Position;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+
+use super::Shared;
+use super::book::Book;
+use super::disk::Disk;
+use super::open::SEQ_AHEAD;
+use super::queue::Taken;
+use super::schema::{OFFSET_BITS, row_of};
+use super::settings::{BATCH, BATCH_BYTES, SWEEP_AT_LEAST, SWEEP_ROWS, WAL_BYTES, WAL_IDLE_BYTES};
+use super::sweep::trim;
+
+/// Work for the writer.
+pub(super) enum Job {
+    Publish { draft: Draft, keep: Retention, now: u64, done: Done<Published> },
+    Put(Put),
+}
+
+/// A record to be written or deleted.
+pub(super) struct Put {
+    pub(super) kind: String,
+    pub(super) key: String,
+    pub(super) value: Option<Vec<u8>>,
+    pub(super) expires: Option<u64>,
+    pub(super) expect: Expect,
+    pub(super) now: u64,
+    pub(super) done: Done<Option<u64>>,
+}
+
+/// What is to be told once the batch is committed, or what is taken back if it is not.
+enum Outcome {
+    Stored {
+        publication: Arc<Publication>,
+        place: Place,
+        mark: Option<Mark>,
+        done: Done<Published>,
+    },
+    /// Nothing was written for it: a repeat, or a refusal.
+    Answer {
+        result: Result<Published, Refusal>,
+        done: Done<Published>,
+    },
+    Put {
+        result: Result<Option<u64>, Refusal>,
+        done: Done<Option<u64>>,
+    },
+}
+
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    door: Arc<dyn Door>,
+    pub(super) db: Connection,
+    pub(super) book: Book,
+    pub(super) window: Window,
+    disk: Disk,
+    /// Pages in the write-ahead log; SQLite says so after each commit.
+    wal_pages: Arc<AtomicU64>,
+    page_size: u64,
+    /// Versions of records: a counter from a random start, so that a restart does not repeat one.
+    last_version: u64,
+    seq_floor: u64,
+    swept: Instant,
+    /// The room that the next idle step begins behind.
+    pub(super) sweep_after: i64,
+}
+
+/// What a failed transaction means.
+enum Failure {
+    /// Nobody knows what the disk has: the process ends.
+    Fatal,
+    /// Nothing was stored; refused with this.
+    Refuse(Refusal),
+}
+
+impl Writer {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        door: Arc<dyn Door>,
+        mut db: Connection,
+        window: Window,
+        seq_floor: u64,
+        random: u64,
+    ) -> rusqlite::Result<Writer> {
+        let wal_pages = Arc::new(AtomicU64::new(0));
+        let pages = Arc::clone(&wal_pages);
+        db.wal_hook(Some(move |_: &mut _, count| {
+            pages.store(count as u64, Ordering::Relaxed);
+            Ok(())
+        }))?;
+        Ok(Writer {
+            disk: Disk::new(&shared.settings.dir, shared.settings.min_free),
+            book: Book::new(shared.secret),
+            page_size: db.pragma_query_value(None, "page_size", |row| row.get(0))?,
+            shared,
+            door,
+            db,
+            window,
+            wal_pages,
+            last_version: random,
+            seq_floor,
+            swept: Instant::now(),
+            sweep_after: 0,
+        })
+    }
+
+    /// Works until the queue is closed and empty, then closes the store. Returns early if the store failed.
+    pub(super) fn run(mut self) {
+        let mut jobs = Vec::with_capacity(BATCH);
+        loop {
+            let idle = self.shared.settings.idle;
+            let taken = self.shared.writes.take(&mut jobs, BATCH, BATCH_BYTES, idle);
+            let going_on = match taken {
+                Taken::Some => self.carry_out(&mut jobs) && self.write_back() && self.sweep_if_overdue(),
+                Taken::Nothing => self.rest(),
+                Taken::Closed => return self.close(),
+            };
+            if !going_on {
+                return;
+            }
+        }
+    }
+
+    /// One transaction for all jobs, then delivery and answers in their order. `false`: the store failed.
+    fn carry_out(&mut self, jobs: &mut Vec<Job>) -> bool {
+        let mut outcomes = Vec::with_capacity(jobs.len());
+        let first = self.shared.order.reserve();
+        let result = self.transact(jobs, first, &mut outcomes);
+        let going_on = match result {
+            Ok(()) => {
+                self.announce(outcomes);
+                true
+            }
+            Err(error) => match self.take_back(&error, &outcomes) {
+                Failure::Refuse(refusal) => {
+                    refuse(outcomes, std::mem::take(jobs), &refusal);
+                    true
+                }
+                Failure::Fatal => {
+                    self.shared.fail(&format!("the store failed: {error}"));
+                    false
+                }
+            },
+        };
+        self.shared.order.finish();
+        going_on
+    }
+
+    /// Writes the jobs down; what is left in `jobs` after an error was not begun.
+    fn transact(
+        &mut self,
+        jobs: &mut Vec<Job>,
+        first: u64,
+        outcomes: &mut Vec<Outcome>,
+    ) -> rusqlite::Result<()> {
+        let full = self.disk.is_low();
+        let mut batch = Batch { seq: first, keys: HashMap::new(), trim: HashSet::new() };
+        self.begin()?;
+        let mut failed = Ok(());
+        for job in std::mem::take(jobs) {
+            if failed.is_err() {
+                jobs.push(job);
+                continue;
+            }
+            failed = self.apply(job, full, &mut batch, outcomes);
+        }
+        failed?;
+        let mut rows = SWEEP_ROWS;
+        for room in &batch.trim {
+            if let Some(room) = self.book.at_hand(room) {
+                rows -= trim(&self.db, room, self.shared.now(), rows)?;
+            }
+        }
+        self.forget_keys((2 * batch.keys.len()).min(SWEEP_ROWS))?;
+        self.raise_floor(batch.seq)?;
+        self.commit()
+    }
+
+    fn apply(
+        &mut self,
+        job: Job,
+        full: bool,
+        batch: &mut Batch,
+        outcomes: &mut Vec<Outcome>,
+    ) -> rusqlite::Result<()> {
+        match job {
+            Job::Publish { done, .. } if full => {
+                outcomes.push(Outcome::Answer { result: Err(storage_full()), done });
+            }
+            Job::Publish { draft, keep, now, done } => match self.known(&draft, now, batch) {
+                Ok((None, mark)) => {
+                    let room = draft.room.clone();
+                    let stored = self.store(draft, keep, mark, now, batch);
+                    match stored {
+                        Ok((publication, place)) => {
+                            outcomes.push(Outcome::Stored { publication, place, mark, done });
+                        }
+                        Err(error) => {
+                            self.shared.order.unstamp(&room);
+                            outcomes.push(Outcome::Answer { result: Err(internal()), done });
+                            return Err(error);
+                        }
+                    }
+                }
+                Ok((Some(position), _)) => {
+                    let result = Ok(Published { position: Some(position), ack: Ack::Local, duplicate: true });
+                    outcomes.push(Outcome::Answer { result, done });
+                }
+                Err(refusal) => outcomes.push(Outcome::Answer { result: Err(refusal), done }),
+            },
+            Job::Put(put) if full && put.value.is_some() => {
+                outcomes.push(Outcome::Put { result: Err(storage_full()), done: put.done });
+            }
+            Job::Put(put) => {
+                let result = self.put(&put);
+                let answer = result.as_ref().map(|version| *version).map_err(|_| internal());
+                outcomes.push(Outcome::Put { result: answer, done: put.done });
+                result?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The position of an earlier message with this key, committed or in this batch.
+    fn known(
+        &mut self,
+        draft: &Draft,
+        now: u64,
+        batch: &mut Batch,
+    ) -> Result<(Option<Position>, Option<Mark>), Refusal> {
+        let Some(mark) = self.window.mark(draft) else { return Ok((None, None)) };
+        match batch.keys.get(&mark.key) {
+            Some((body, _)) if *body != mark.body => Err(reused()),
+            Some((_, position)) => Ok((Some(*position), Some(mark))),
+            None => Ok((self.window.look(&mark, now)?, Some(mark))),
+        }
+    }
+
+    /// Writes one message down. After an error the caller takes its time back.
+    fn store(
+        &mut self,
+        draft: Draft,
+        keep: Retention,
+        mark: Option<Mark>,
+        now: u64,
+        batch: &mut Batch,
+    ) -> rusqlite::Result<(Arc<Publication>, Place)> {
+        // Before anything that may fail: every way out of here has a time to take back.
+        let earliest = self.book.at_hand(&draft.room).map_or(0, |room| room.time);
+        let time = self.shared.order.stamp(&draft.room, now.max(earliest));
+        let room = self.book.enter(&self.db, &draft.room, keep)?;
+        let place = Place { epoch: room.head.epoch, offset: room.head.offset + 1, seq: batch.seq };
+        if place.offset >> OFFSET_BITS != 0 {
+            return Err(rusqlite::Error::IntegralValueOutOfRange(0, place.offset as i64));
+        }
+        let publication = Arc::new(Publication::new(draft, Some(place), time));
+        let weight = room.weight + publication.weight() as u64;
+        let id = publication.id.0.to_be_bytes();
+        let author = publication.author.as_ref();
+        let to = publication.to.as_ref();
+        let row = row_of(room.no, place.offset);
+        self.db
+            .prepare_cached("INSERT INTO messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?
+            .execute(params![
+                row,
+                place.seq,
+                id,
+                time,
+                weight,
+                &*publication.event,
+                &*publication.data,
+                author.map(|author| &*author.user),
+                author.map(|author| &*author.name),
+                to.map(|to| &*to.user),
+                to.map(|to| &*to.name),
+            ])?;
+        if let Some(mark) = mark {
+            self.db
+                .prepare_cached("INSERT INTO recent VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+                .execute(params![place.seq, row, id, time, mark.key.to_be_bytes(), mark.body as i64])?;
+            let position = Position { epoch: place.epoch, offset: place.offset, id: publication.id };
+            batch.keys.insert(mark.key, (mark.body, position));
+        }
+        room.head = Head { epoch: place.epoch, offset: place.offset, id: publication.id, seq: place.seq };
+        room.weight = weight;
+        room.time = time;
+        if room.is_over() {
+            batch.trim.insert(publication.room.clone());
+        }
+        batch.seq += STRIDE;
+        Ok((publication, place))
+    }
+
+    fn put(&mut self, put: &Put) -> rusqlite::Result<Option<u64>> {
+        let version = self
+            .db
+            .prepare_cached(
+                "SELECT version FROM records
+                 WHERE kind = ?1 AND key = ?2 AND (expires IS NULL OR expires > ?3)",
+            )?
+            .query_row((&put.kind, &put.key, int(put.now)), |row| row.get::<_, i64>(0))
+            .optional()?;
+        if !put.expect.holds(version.map(|version| version as u64)) {
+            return Ok(None);
+        }
+        let Some(value) = &put.value else {
+            let mut delete = self.db.prepare_cached("DELETE FROM records WHERE kind = ?1 AND key = ?2")?;
+            delete.execute((&put.kind, &put.key))?;
+            return Ok(Some(0));
+        };
+        self.last_version = self.last_version.wrapping_add(1).max(1);
+        self.db
+            .prepare_cached("INSERT OR REPLACE INTO records VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![put.kind, put.key, value, self.last_version as i64, put.expires.map(int),])?;
+        Ok(Some(self.last_version))
+    }
+
+    /// Delivers and answers what is committed.
+    fn announce(&mut self, outcomes: Vec<Outcome>) {
+        self.shared.counters.batch(outcomes.len());
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Stored { publication, place, mark, done } => {
+                    let position = Position { epoch: place.epoch, offset: place.offset, id: publication.id };
+                    let head =
+                        Head { epoch: place.epoch, offset: place.offset, id: publication.id, seq: place.seq };
+                    if let Some(mark) = mark {
+                        self.window.remember(mark, position, publication.time);
+                    }
+                    let room = publication.room.clone();
+                    let first = self.book.at_hand(&room).map_or(1, |room| room.first);
+                    self.shared.heads.set(&room, head, first);
+                    let published = Published { position: Some(position), ack: Ack::Local, duplicate: false };
+                    self.shared.order.spread(&room, place.seq, publication.time, || {
+                        self.door.deliver(publication);
+                        done(Ok(published));
+                    });
+                }
+                Outcome::Answer { result, done } => done(result),
+                Outcome::Put { result, done } => done(result),
+            }
+        }
+    }
+
+    /// Takes a transaction back that did not go through, and says what that means.
+    fn take_back(&mut self, error: &rusqlite::Error, outcomes: &[Outcome]) -> Failure {
+        if !self.db.is_autocommit() && self.db.execute_batch("ROLLBACK").is_err() {
+            return Failure::Fatal;
+        }
+        self.book.clear();
+        // Whether the floor was raised in this transaction is not worth knowing: the next one writes it again.
+        self.seq_floor = 0;
+        for outcome in outcomes {
+            if let Outcome::Stored { publication, .. } = outcome {
+                self.shared.order.unstamp(&publication.room);
+            }
+        }
+        judge(error)
+    }
+
+    /// Writes the log back into the file when it is long, or when nothing waits.
+    fn write_back(&mut self) -> bool {
+        let bytes = self.wal_pages.load(Ordering::Relaxed) * self.page_size;
+        if bytes > WAL_BYTES || (bytes > WAL_IDLE_BYTES && self.shared.writes.is_empty()) {
+            return self.checkpoint("PASSIVE");
+        }
+        true
+    }
+
+    /// `PASSIVE` waits for nobody; `TRUNCATE` also empties the log's file. `false`: the store failed.
+    fn checkpoint(&mut self, mode: &str) -> bool {
+        if self.wal_pages.swap(0, Ordering::Relaxed) == 0 {
+            return true;
+        }
+        let result = self.db.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
+        self.shared.counters.checkpoint();
+        self.survives(result)
+    }
+
+    /// What is done when nothing waits.
+    fn rest(&mut self) -> bool {
+        self.checkpoint("PASSIVE") && self.sweep_now()
+    }
+
+    fn sweep_if_overdue(&mut self) -> bool {
+        self.swept.elapsed() < SWEEP_AT_LEAST || self.sweep_now()
+    }
+
+    fn sweep_now(&mut self) -> bool {
+        self.swept = Instant::now();
+        let result = self.sweep();
+        self.survives(result)
+    }
+
+    /// After work that nobody waits for: goes on unless nobody can know what the disk has.
+    fn survives(&mut self, result: rusqlite::Result<()>) -> bool {
+        let Err(error) = result else { return true };
+        let fatal = matches!(self.take_back(&error, &[]), Failure::Fatal);
+        if fatal {
+            self.shared.fail(&format!("the store failed: {error}"));
+        }
+        !fatal
+    }
+
+    /// Keeps the numbers that a restart skips ahead of those in use.
+    pub(super) fn raise_floor(&mut self, seq: u64) -> rusqlite::Result<()> {
+        if seq + SEQ_AHEAD / 2 > self.seq_floor {
+            self.seq_floor = seq + SEQ_AHEAD;
+            self.db.execute("UPDATE header SET seq_floor = ?1", [self.seq_floor as i64])?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn begin(&self) -> rusqlite::Result<()> {
+        self.db.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(drop)
+    }
+
+    pub(super) fn commit(&self) -> rusqlite::Result<()> {
+        self.db.prepare_cached("COMMIT")?.execute([]).map(drop)
+    }
+
+    fn close(mut self) {
+        let result = self.db.execute("UPDATE header SET clean = 1", []).map(drop);
+        if self.survives(result) {
+            self.checkpoint("TRUNCATE");
+        }
+    }
+}
+
+/// What the jobs of one transaction share.
+struct Batch {
+    /// The number of the next message.
+    seq: u64,
+    /// Keys of this batch: the hash of the body, and where the message is.
+    keys: HashMap<u128, (u64, Position)>,
+    /// Rooms that hold more than they keep.
+    trim: HashSet<RoomName>,
+}
+
+fn refuse(outcomes: Vec<Outcome>, jobs: Vec<Job>, refusal: &Refusal) {
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Stored { done, .. } => done(Err(refusal.clone())),
+            Outcome::Answer { done, .. } => done(Err(refusal.clone())),
+            Outcome::Put { done, .. } => done(Err(refusal.clone())),
+        }
+    }
+    for job in jobs {
+        match job {
+            Job::Publish { done, .. } => done(Err(refusal.clone())),
+            Job::Put(put) => (put.done)(Err(refusal.clone())),
+        }
+    }
+}
+
+/// After a failed write or sync nobody knows what the disk has: Linux may drop the pages and report success the
+/// next time. A full disk and a lock that somebody else holds leave the store as it was.
+fn judge(error: &rusqlite::Error) -> Failure {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Failure::Refuse(storage_full()),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            let message = "another program is holding the store, perhaps a backup; try again";
+            Failure::Refuse(Refusal::new(Code::Busy, message))
+        }
+        Some(ErrorCode::OutOfMemory | ErrorCode::TooBig | ErrorCode::ConstraintViolation) | None => {
+            Failure::Refuse(internal())
+        }
+        Some(_) => Failure::Fatal,
+    }
+}
+
+fn storage_full() -> Refusal {
+    Refusal::new(
+        Code::StorageFull,
+        "the disk is full: nothing new is stored until there is space, reading goes on",
+    )
+}
+
+fn internal() -> Refusal {
+    Refusal::new(Code::Internal, "the store could not take this; the server's log says more")
+}
+
+/// SQLite's integers are signed; what is larger than they are means "never".
+pub(super) fn int(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
