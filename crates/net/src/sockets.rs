@@ -209,7 +209,8 @@ impl Sockets {
                         frame::write_message(&mut bytes, kind, &message);
                     }
                 }
-                Outgoing::Close(code, reason) => close = Some((code, reason)),
+                // The first one stands: a handler that fails also drops its socket.
+                Outgoing::Close(code, reason) => close = close.or(Some((code, reason))),
             }
         }
         if !bytes.is_empty() {

@@ -34,7 +34,9 @@ pub(crate) struct Worker {
     poll: AsyncFd<Poll>,
     sockets: Sockets,
     wheel: Wheel,
+    /// When everything ends at the latest.
     stopping: Option<Instant>,
+    said_goodbye: bool,
     // Kept between turns, so that a turn does not allocate.
     events: Events,
     dirty: Vec<u32>,
@@ -49,6 +51,8 @@ const EVENTS: usize = 1024;
 const BREAK_AFTER: Duration = Duration::from_millis(2);
 /// Accepted commands are given this long to be answered at the end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// And then this long to take the goodbye: a round trip around the world, and some to spare.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 impl Worker {
     /// Must be called inside the worker's runtime.
@@ -63,6 +67,7 @@ impl Worker {
             sockets,
             wheel: Wheel::new(now.instant),
             stopping: None,
+            said_goodbye: false,
             events: Events::with_capacity(EVENTS),
             dirty: Vec::new(),
             due: Vec::new(),
@@ -409,7 +414,9 @@ impl Worker {
     fn is_done(&mut self) -> bool {
         let Some(deadline) = self.stopping else { return false };
         let late = deadline <= self.sockets.now.instant;
-        if self.shard.outstanding() == 0 || late {
+        if !self.said_goodbye && (self.shard.outstanding() == 0 || late) {
+            self.said_goodbye = true;
+            self.stopping = Some(deadline.min(self.sockets.now.instant + GOODBYE));
             for slot in 0..self.sockets.len() {
                 let leaving = self.sockets.get(slot).is_none_or(|socket| socket.flags.leaving);
                 if !leaving {
