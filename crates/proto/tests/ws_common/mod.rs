@@ -1,6 +1,9 @@
 //! A connection under test: bytes in, owned events and bytes out, and a clock that the test owns.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod bodies;
+pub mod model;
+
 use std::time::{Duration, Instant};
 
 use parlor_proto::ws::{ClosedBy, Config, Connection, Event, Failure, Kind, Role};

@@ -124,13 +124,13 @@ fn inflate(
     let mut chunk = [0; CHUNK];
     loop {
         let (read, written) = (stream.total_in(), stream.total_out());
-        let status =
-            stream.decompress(piece, &mut chunk, FlushDecompress::Sync).map_err(|_| Failure::BadDeflate)?;
+        let status = stream.decompress(piece, &mut chunk, FlushDecompress::Sync);
         let read = (stream.total_in() - read) as usize;
         let written = (stream.total_out() - written) as usize;
         piece = &piece[read..];
+        // What came before the mistake is judged first, so that the verdict does not depend on how the bytes came.
         push(&chunk[..written])?;
-        match status {
+        match status.map_err(|_| Failure::BadDeflate)? {
             // Section 7.2.3.4: a sender may end a block with BFINAL; what follows is a new stream.
             Status::StreamEnd => stream.reset(false),
             _ if written == chunk.len() => {}
