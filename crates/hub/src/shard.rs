@@ -288,7 +288,7 @@ impl Shard {
                 }
             }
             Mail::Live { connection, room, after, ticket } => {
-                self.go_live(connection, room, after, ticket, events)
+                self.go_live(connection, room, after, ticket, events);
             }
             Mail::Resumed { connection, room, result } => self.resumed(connection, room, result, now, events),
             Mail::Page { connection, room, result } => self.next_page(connection, room, result, events),

@@ -168,7 +168,7 @@ impl Worker {
         shard.receive_mail(now, |shard, event| match event {
             HubEvent::Reply { connection, ticket, result } => {
                 sockets.converse(connection.slot(), shard, |conversation, cx| {
-                    conversation.reply(ticket, result, cx)
+                    conversation.reply(ticket, result, cx);
                 });
             }
             HubEvent::Cut { connection, code } => sockets.close(connection.slot(), shard, code, None),

@@ -66,6 +66,8 @@ pub(crate) struct Login {
     pub(crate) account: Arc<Account>,
     /// What the guest shows to be the same guest again; known only when it was just made or just shown.
     pub(crate) token: Option<String>,
+    /// The account was made just now: nothing can be waiting for it.
+    pub(crate) fresh: bool,
 }
 
 const ACCOUNT: &str = "account";
@@ -183,7 +185,8 @@ impl Accounts {
             account.lock().connections += 1;
             account
         };
-        let login = Login { accounts: Arc::clone(self), account, token: Some(token.to_owned()) };
+        let login =
+            Login { accounts: Arc::clone(self), account, token: Some(token.to_owned()), fresh: false };
         login.prove(now).await?;
         Ok(Some(login))
     }
@@ -205,19 +208,24 @@ impl Accounts {
         present.names.insert(folded.clone(), Arc::clone(&account));
         present.users.insert(Arc::clone(&user), folded);
         drop(present);
-        Ok(Login { accounts: Arc::clone(self), account, token: Some(format!("{user}.{secret}")) })
+        Ok(Login {
+            accounts: Arc::clone(self),
+            account,
+            token: Some(format!("{user}.{secret}")),
+            fresh: true,
+        })
     }
 
     /// A new account under a made-up name: short while few are here, so that people can read it.
     fn claim_any(self: &Arc<Self>) -> Result<Login, Refusal> {
-        (4..24).find_map(|length| self.claim(&format!("guest-{}", random::text(length))).ok()).ok_or_else(|| {
-            Refusal::new(Code::Busy, "no name is free; connect with one of your own: ?name=ann")
-        })
+        (4..24).find_map(|length| self.claim(&format!("guest-{}", random::text(length))).ok()).ok_or_else(
+            || Refusal::new(Code::Busy, "no name is free; connect with one of your own: ?name=ann"),
+        )
     }
 
     fn hold(self: &Arc<Self>, account: Arc<Account>, token: &str) -> Login {
         account.lock().connections += 1;
-        Login { accounts: Arc::clone(self), account, token: Some(token.to_owned()) }
+        Login { accounts: Arc::clone(self), account, token: Some(token.to_owned()), fresh: false }
     }
 
     fn taken(&self, name: &str) -> Refusal {
@@ -281,8 +289,7 @@ impl Login {
     pub(crate) fn prove(&self, now: u64) -> impl Future<Output = Result<(), Refusal>> + Send + 'static {
         self.account.lock().proven = true;
         let Author { user, name } = self.account.author.clone();
-        let stored =
-            Stored { user: user.to_string(), name: name.to_string(), hash: self.account.hash };
+        let stored = Stored { user: user.to_string(), name: name.to_string(), hash: self.account.hash };
         let engine = Arc::clone(&self.accounts.engine);
         async move {
             store::put(&engine, ACCOUNT, &user, &stored, Some(now + HELD_MS), now).await?;
