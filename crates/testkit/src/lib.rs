@@ -1,4 +1,6 @@
-//! What tests share: the suite that every engine passes. Never published.
+//! What tests share: the suite that every engine passes, peers, children and what they were told. Never published.
 
 pub mod engine_suite;
+pub mod ledger;
 pub mod peer;
+pub mod process;

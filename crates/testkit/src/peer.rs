@@ -1,7 +1,7 @@
 //! `Peer`: a WebSocket client on a plain thread, that can also misbehave on purpose.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -37,23 +37,33 @@ impl Peer {
 
     /// The same, offering subprotocols.
     pub fn connect_with(address: SocketAddr, target: &str, protocols: &[&str]) -> Peer {
-        let mut stream = TcpStream::connect(address).expect("the server accepts");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-        stream.set_nodelay(true).expect("no delay");
+        Peer::try_connect(address, target, protocols).expect("the server accepts and answers the handshake")
+    }
+
+    /// The same with a server that may end at any moment.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn try_connect(address: SocketAddr, target: &str, protocols: &[&str]) -> io::Result<Peer> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
         let mut out = Vec::new();
         let host = address.to_string();
         let request = ClientRequest { host: &host, target, protocols, ..ClientRequest::default() };
         let mut handshake = ClientHandshake::new(&request, [7; 16], &mut out);
-        stream.write_all(&out).expect("the request is sent");
+        stream.write_all(&out)?;
         let mut buffer = [0; 4096];
         loop {
-            let n = stream.read(&mut buffer).expect("an answer to the handshake");
-            assert!(n > 0, "the server ended the connection instead of an answer");
+            let n = stream.read(&mut buffer)?;
+            if n == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
             if let Some((_, used)) = handshake.receive(&buffer[..n]).expect("101") {
                 let ws = Connection::new(Role::Client, &Config { mask_seed: [3; 16], ..Config::default() });
                 let mut peer = Peer { stream, ws, events: VecDeque::new() };
                 peer.take(&mut buffer[used..n]);
-                return peer;
+                return Ok(peer);
             }
         }
     }
@@ -72,13 +82,23 @@ impl Peer {
         self.send_raw(&out);
     }
 
+    /// Sends one text to a server that may end at any moment.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn try_send(&mut self, text: &str) -> io::Result<()> {
+        let mut out = Vec::new();
+        self.ws.write_message(Kind::Text, text.as_bytes(), &mut out);
+        self.stream.write_all(&out)
+    }
+
     /// Sends bytes as they are, rules or not.
     pub fn send_raw(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the server reads");
     }
 
     /// The next object or the end.
-    pub fn next(&mut self) -> Heard {
+    pub fn hear(&mut self) -> Heard {
         let deadline = Instant::now() + PATIENCE;
         let mut buffer = vec![0; 64 * 1024];
         loop {
@@ -98,7 +118,7 @@ impl Peer {
     /// The next object of this `type`; others before it are skipped.
     pub fn wait_for(&mut self, kind: &str) -> Value {
         loop {
-            match self.next() {
+            match self.hear() {
                 Heard::Object(object) if object["type"] == kind => return object,
                 Heard::Object(_) => {}
                 Heard::Closed(code, reason) => panic!("closed with {code} {reason} before {kind:?} came"),
@@ -111,7 +131,7 @@ impl Peer {
         let command: Value = serde_json::from_str(command).expect("a command in a test is JSON");
         self.send(&command.to_string());
         loop {
-            match self.next() {
+            match self.hear() {
                 Heard::Object(object) if object["id"] == command["id"] => return object,
                 Heard::Object(_) => {}
                 Heard::Closed(code, reason) => panic!("closed with {code} {reason} before a reply came"),
@@ -122,7 +142,7 @@ impl Peer {
     /// Waits for the end and gives its code, skipping what comes before.
     pub fn wait_for_end(&mut self) -> u16 {
         loop {
-            if let Heard::Closed(code, _) = self.next() {
+            if let Heard::Closed(code, _) = self.hear() {
                 return code;
             }
         }
@@ -137,7 +157,7 @@ impl Peer {
                         .push_back(Heard::Object(serde_json::from_str(text).expect("the server sends JSON")));
                 }
                 Event::Closed { code, reason, .. } => {
-                    self.events.push_back(Heard::Closed(code, reason.to_owned()))
+                    self.events.push_back(Heard::Closed(code, reason.to_owned()));
                 }
                 Event::Failed(failure) => panic!("the server broke a rule: {failure:?}"),
                 Event::Binary(_) | Event::Ping(_) | Event::Pong(_) => {}

@@ -81,7 +81,7 @@ fn mail_waits_for_whoever_was_away_and_never_for_the_next_holder_of_the_name() {
     drop(cat);
     let mut second = loop {
         let mut peer = Peer::connect(server.address(), "/ws?name=cat");
-        if let Heard::Object(first) = peer.next()
+        if let Heard::Object(first) = peer.hear()
             && first["type"] == "welcome"
         {
             break peer;
@@ -97,7 +97,7 @@ fn a_taken_name_is_refused_with_others_to_choose() {
     let server = server();
     let _ann = guest(&server, "ann");
     let mut second = Peer::connect(server.address(), "/ws?name=ANN");
-    let Heard::Object(error) = second.next() else { panic!("an error comes first") };
+    let Heard::Object(error) = second.hear() else { panic!("an error comes first") };
     assert_eq!((&error["code"], &error["suggestions"][0]), (&json!("name_taken"), &json!("ANN2")));
     assert_eq!(second.wait_for_end(), 4506);
     server.stop();

@@ -29,7 +29,7 @@ fn a_handler_receives_and_answers_in_order() {
         peer.send(&n.to_string());
     }
     for n in 0..500 {
-        assert_eq!(peer.next(), Heard::Object(json!({"count": n + 1, "text": n.to_string()})));
+        assert_eq!(peer.hear(), Heard::Object(json!({"count": n + 1, "text": n.to_string()})));
     }
     server.stop();
 }
@@ -44,7 +44,7 @@ fn a_handler_that_returns_closes_and_one_that_panics_closes_with_a_code() {
         panic!("on purpose");
     });
     let server = listen(server);
-    assert_eq!(Peer::connect(server.address(), "/bye").next(), Heard::Closed(4001, "enough".into()));
+    assert_eq!(Peer::connect(server.address(), "/bye").hear(), Heard::Closed(4001, "enough".into()));
     assert_eq!(Peer::connect(server.address(), "/drop").wait_for_end(), 1000);
     let mut peer = Peer::connect(server.address(), "/panic");
     peer.send("x");
@@ -168,5 +168,23 @@ fn http_1_0_cannot_become_a_websocket() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.contains(" 400 "), "{answer:?}");
+    server.stop();
+}
+
+#[test]
+fn more_commands_than_may_wait_are_all_answered() {
+    let mut server = Server::new();
+    server.chat();
+    let server = listen(server);
+    let mut peer = Peer::connect(server.address(), "/ws?name=ann");
+    // Written at once, by a thread of its own, while nothing is read: reading stops and goes on again.
+    let commands: String =
+        (0..3_000).map(|n| json!({"type":"publish","id":n,"room":"r","data":n}).to_string() + "\n").collect();
+    for command in commands.lines() {
+        peer.send(command);
+    }
+    for n in 0..3_000 {
+        assert_eq!(peer.wait_for("published")["id"], n);
+    }
     server.stop();
 }
