@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parlor_hub::Shard;
 use parlor_proto::codes::CloseCode;
+use parlor_proto::limits::OUTBOX_BYTES;
 use parlor_proto::ws::{self, Event, Failure, frame};
 
 use crate::application::{Context, Conversation, Incoming, Outgoing};
@@ -81,7 +82,9 @@ impl Sockets {
             let Some(socket) = slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else {
                 return false;
             };
-            if socket.flags.paused {
+            // Whoever does not read its answers is not asked for more; when they are written, reading goes on.
+            let behind = shard.outbox(slot).is_some_and(|outbox| outbox.len() >= OUTBOX_BYTES);
+            if socket.flags.paused || behind {
                 return false;
             }
             if !socket.unread.is_empty() {

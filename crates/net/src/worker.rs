@@ -163,13 +163,18 @@ impl Worker {
     }
 
     fn receive_mail(&mut self) -> bool {
-        let Worker { shard, sockets, .. } = self;
+        let Worker { shard, sockets, again, .. } = self;
         let now = sockets.now.wall;
         shard.receive_mail(now, |shard, event| match event {
             HubEvent::Reply { connection, ticket, result } => {
-                sockets.converse(connection.slot(), shard, |conversation, cx| {
-                    conversation.reply(ticket, result, cx);
-                });
+                let slot = connection.slot();
+                let paused =
+                    |sockets: &mut Sockets| sockets.get(slot).is_some_and(|socket| socket.flags.paused);
+                let was_paused = paused(sockets);
+                sockets.converse(slot, shard, |conversation, cx| conversation.reply(ticket, result, cx));
+                if was_paused && !paused(sockets) {
+                    again.push(slot);
+                }
             }
             HubEvent::Cut { connection, code } => sockets.close(connection.slot(), shard, code, None),
         })
@@ -369,6 +374,10 @@ impl Worker {
         }
         if socket.deadline.is_some_and(|deadline| deadline <= now) {
             return self.remove(slot);
+        }
+        if socket.flags.paused {
+            // Its answers are not read at the moment, and that is our doing.
+            socket.liveness.hear();
         }
         let next = match socket.liveness.check(second) {
             Verdict::Wait(next) => next,
