@@ -252,7 +252,11 @@ fn an_end_without_a_close_is_1006() {
     assert_eq!(server.conn.receive_eof().map(Got::from), Some(lost));
     assert!(server.conn.is_over());
     assert_eq!(server.conn.receive_eof(), None);
-    assert_eq!(server.transmit(), b"");
+    server.conn.fail(server.now, Failure::BadUtf8);
+    server.conn.close(server.now, CloseCode::NORMAL, "");
+    assert_eq!(server.transmit(), b"", "there is nobody to tell");
+    assert!(server.conn.is_over());
+    assert_eq!(server.conn.poll_timeout(), None);
 }
 
 // Section 8.1: UTF-8.

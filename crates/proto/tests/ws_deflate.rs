@@ -46,6 +46,20 @@ fn the_examples_of_the_rfc_inflate() {
     check(b"\x81\x05Hello\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00", &["Hello", "Hello"]);
 }
 
+// Section 7.2.3.4: BFINAL ends a block, not the connection, and not even the message.
+#[test]
+fn a_stream_that_was_ended_goes_on_with_the_next_block() {
+    let ended = b"\xf3\x48\xcd\xc9\xc9\x07\x00";
+    let mut message = ended.to_vec();
+    message.extend(ended);
+    message.push(0);
+    let mut server = peer(Role::Server);
+    for _ in 0..2 {
+        assert_eq!(server.receive(&masked(0xc1, &message)), [text("HelloHello")]);
+    }
+    assert_eq!(server.receive(&masked(0xc1, b"\xf2\x48\xcd\xc9\xc9\x07\x00")), [text("Hello")]);
+}
+
 #[test]
 fn what_is_sent_is_what_the_rfc_shows() {
     let mut server = peer(Role::Server);
