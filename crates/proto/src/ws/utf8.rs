@@ -2,7 +2,9 @@
 
 use super::Failure;
 
-/// Checks a whole text. Short ones go to the standard library inside simdutf8, long ones to vector instructions.
+/// Checks a whole text. Short ones go to the standard library inside simdutf8, long ones to vector instructions:
+/// beside the standard library alone twice as fast for a KB of ASCII, 14 times for a KB of mixed scripts
+/// (`examples/ws_speed.rs`).
 pub fn check(bytes: &[u8]) -> Result<&str, Failure> {
     simdutf8::basic::from_utf8(bytes).map_err(|_| Failure::BadUtf8)
 }
