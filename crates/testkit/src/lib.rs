@@ -1,5 +1,7 @@
 //! What tests share: the suite that every engine passes, peers, children and what they were told. Never published.
 
+#[cfg(target_os = "linux")]
+pub mod disk;
 pub mod engine_suite;
 pub mod ledger;
 pub mod peer;

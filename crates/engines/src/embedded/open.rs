@@ -96,7 +96,6 @@ impl From<rusqlite::Error> for Failure {
 }
 
 fn open_store(settings: &Settings, path: &Path, lock: File, readers: usize) -> Result<Opened, Failure> {
-    let fresh = !path.exists();
     let mut writer = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
     let version: i32 = writer.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let application: i32 = writer.pragma_query_value(None, "application_id", |row| row.get(0))?;
@@ -110,12 +109,11 @@ fn open_store(settings: &Settings, path: &Path, lock: File, readers: usize) -> R
     }
     prepare_writer(&writer, settings.max_bytes)?;
     schema::migrate(&mut writer, version, random()?, random()?)?;
-    if fresh {
-        // The name of the new file must survive a power cut, too.
-        File::open(&settings.dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(|error| Failure::Open(OpenError::Io { path: settings.dir.clone(), error }))?;
-    }
+    // The names in the directory must survive a power cut as well: that the store is there, and that the rollback
+    // journal of its making is not. Otherwise that journal could come back later and undo everything.
+    File::open(&settings.dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|error| Failure::Open(OpenError::Io { path: settings.dir.clone(), error }))?;
 
     let (life, secret, clean, floor): ([u8; 16], [u8; 16], bool, i64) =
         writer.query_row("SELECT life, secret, clean, seq_floor FROM header", [], |row| {

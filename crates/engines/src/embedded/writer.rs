@@ -186,7 +186,10 @@ impl Writer {
             }
         }
         self.forget_keys((2 * batch.keys.len()).min(SWEEP_ROWS))?;
-        self.raise_floor(batch.seq)?;
+        if batch.seq > first {
+            // Not for repeats alone: a full disk still answers them.
+            self.raise_floor(batch.seq)?;
+        }
         self.commit()
     }
 
