@@ -1,0 +1,14 @@
+// Node with socket.io: the event "publish" goes to everyone as "message", "echo" comes back.
+import { createServer } from "node:http";
+import { Server } from "socket.io";
+
+const server = createServer();
+const io = new Server(server, { perMessageDeflate: false, httpCompression: false });
+
+io.on("connection", (socket) => {
+  socket.on("publish", (text) => io.emit("message", text));
+  socket.on("echo", (text) => socket.emit("echo", text));
+});
+server.listen(0, "127.0.0.1", 4096, () => {
+  console.log(`listening on http://127.0.0.1:${server.address().port}`);
+});

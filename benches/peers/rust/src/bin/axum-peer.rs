@@ -1,0 +1,52 @@
+//! axum with tokio-tungstenite at its defaults: `/ws` goes to everyone on `/ws`, `/echo` comes back.
+
+use axum::Router;
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::State;
+use axum::routing::get;
+use futures_util::{SinkExt, StreamExt};
+use tokio::sync::broadcast;
+
+/// Enough that no subscriber of the benchmark lags behind and loses messages.
+const BACKLOG: usize = 16_384;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> std::io::Result<()> {
+    let (everyone, _) = broadcast::channel::<Utf8Bytes>(BACKLOG);
+    let app = Router::new()
+        .route("/ws", get(|up: WebSocketUpgrade, State(everyone)| async { up.on_upgrade(|ws| relay(ws, everyone)) }))
+        .route("/echo", get(|up: WebSocketUpgrade| async { up.on_upgrade(echo) }))
+        .with_state(everyone);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    let listener = axum::serve::ListenerExt::tap_io(listener, |tcp| drop(tcp.set_nodelay(true)));
+    axum::serve(listener, app).await
+}
+
+async fn relay(ws: WebSocket, everyone: broadcast::Sender<Utf8Bytes>) {
+    let mut inbox = everyone.subscribe();
+    let (mut out, mut input) = ws.split();
+    loop {
+        tokio::select! {
+            message = inbox.recv() => {
+                let Ok(text) = message else { return };
+                if out.send(Message::Text(text)).await.is_err() {
+                    return;
+                }
+            }
+            message = input.next() => match message {
+                Some(Ok(Message::Text(text))) => drop(everyone.send(text)),
+                Some(Ok(_)) => {}
+                _ => return,
+            },
+        }
+    }
+}
+
+async fn echo(mut ws: WebSocket) {
+    while let Some(Ok(message)) = ws.recv().await {
+        if matches!(message, Message::Text(_) | Message::Binary(_)) && ws.send(message).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What a client of each server says: its upgrade request, when it is ready, how it publishes.
+
+use crate::wire;
+
+/// One kind of client. Every server under test is spoken to through one of these.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    /// Path and query of the upgrade; `{n}` stands for the connection's number.
+    pub(crate) target: &'static str,
+    pub(crate) speaks: Speaks,
+    /// Does the server send on the number that was published (all but the raw limit)?
+    pub(crate) numbered: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    /// Bare text messages; ready once upgraded.
+    Raw,
+    /// Parlor's own protocol; publishes to this room, or only waits for `welcome` if it is empty.
+    Native { room: &'static str },
+    /// Engine.IO 4 with Socket.IO 5 on a WebSocket; the application relays this event.
+    SocketIo { event: &'static str },
+}
+
+/// What a client has to do about a text frame that is no publication.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Nothing,
+    Ready,
+    Reply(Vec<u8>),
+    /// The server refused something: a benchmark that goes on would measure nothing.
+    Refused,
+}
+
+impl Client {
+    pub(crate) fn raw(target: &'static str) -> Self {
+        Client { target, speaks: Speaks::Raw, numbered: true }
+    }
+
+    pub(crate) fn raw_limit(target: &'static str) -> Self {
+        Client { target, speaks: Speaks::Raw, numbered: false }
+    }
+
+    pub(crate) fn native(target: &'static str, room: &'static str) -> Self {
+        Client { target, speaks: Speaks::Native { room }, numbered: true }
+    }
+
+    pub(crate) fn socket_io(event: &'static str) -> Self {
+        let target = "/socket.io/?EIO=4&transport=websocket";
+        Client { target, speaks: Speaks::SocketIo { event }, numbered: true }
+    }
+
+    /// The upgrade request of connection `number`. The key is the one of RFC 6455 section 1.3.
+    pub(crate) fn request(&self, host: &str, number: usize) -> Vec<u8> {
+        let target = self.target.replace("{n}", &number.to_string());
+        format!(
+            "GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        .into_bytes()
+    }
+
+    /// Is a connection ready as soon as it is upgraded?
+    pub(crate) fn ready_at_once(&self) -> bool {
+        self.speaks == Speaks::Raw
+    }
+
+    /// A whole masked frame that publishes (or, on an echo route, says) `size` bytes with this number.
+    pub(crate) fn publish(&self, number: u64, size: usize) -> Vec<u8> {
+        let data = wire::payload(number, size);
+        let text = match self.speaks {
+            Speaks::Raw => data,
+            Speaks::Native { room } => format!(r#"{{"type":"publish","room":"{room}","data":"{data}"}}"#),
+            Speaks::SocketIo { event } => format!(r#"42["{event}","{data}"]"#),
+        };
+        let mut frame = Vec::new();
+        wire::write_masked(&mut frame, wire::TEXT, text.as_bytes());
+        frame
+    }
+
+    /// What to do about a text frame without a publication in it.
+    pub(crate) fn step(&self, payload: &[u8]) -> Step {
+        match self.speaks {
+            Speaks::Raw => Step::Nothing,
+            Speaks::Native { room } => {
+                let kind = if room.is_empty() { "welcome" } else { "joined" };
+                let is = |kind: &str| payload.starts_with(format!(r#"{{"type":"{kind}""#).as_bytes());
+                match () {
+                    () if is(kind) => Step::Ready,
+                    () if is("error") || is("bye") => Step::Refused,
+                    () => Step::Nothing,
+                }
+            }
+            // Engine.IO open, then its ping, then Socket.IO connect and connect error.
+            Speaks::SocketIo { .. } => match payload {
+                [b'0', ..] => Step::Reply(b"40".to_vec()),
+                b"2" => Step::Reply(b"3".to_vec()),
+                [b'4', b'0', ..] => Step::Ready,
+                [b'4', b'4', ..] => Step::Refused,
+                _ => Step::Nothing,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_native_client_is_ready_when_it_has_joined() {
+        let client = Client::native("/ws?room=live:bench", "live:bench");
+        assert_eq!(client.step(br#"{"type":"welcome","session":"x"}"#), Step::Nothing);
+        assert_eq!(client.step(br#"{"type":"joined","room":"live:bench"}"#), Step::Ready);
+        assert_eq!(client.step(br#"{"type":"error","code":"rate_limited"}"#), Step::Refused);
+        assert_eq!(Client::native("/ws", "").step(br#"{"type":"welcome"}"#), Step::Ready);
+    }
+
+    #[test]
+    fn a_socket_io_client_connects_and_answers_pings() {
+        let client = Client::socket_io("publish");
+        assert_eq!(client.step(br#"0{"sid":"a"}"#), Step::Reply(b"40".to_vec()));
+        assert_eq!(client.step(br#"40{"sid":"b"}"#), Step::Ready);
+        assert_eq!(client.step(b"2"), Step::Reply(b"3".to_vec()));
+        assert!(client.publish(7, 16).ends_with(br#"42["publish","~0000000007xxxxx"]"#));
+    }
+}

@@ -1,0 +1,372 @@
+//! The harness: starts bound and subject, gives them turns one after the other, compares them pair by pair.
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::json;
+
+use crate::clients::Client;
+use crate::contestant::{Contestant, Turn};
+use crate::histogram::Histogram;
+use crate::machine::{Machine, fsync_time};
+use crate::options::{Options, USAGE};
+use crate::peers::{self, Bench, Peer};
+use crate::report::{self, Row, Spread, Target};
+use crate::scenario::{durable, echo, fanout, idle, rate};
+
+/// The servers' core and the generator's.
+const SERVER_CORE: &str = "0";
+const GENERATOR_CORE: &str = "1";
+
+/// Bytes of a publication and of an echo.
+const PUBLICATION: usize = 128;
+const ECHO: usize = 64;
+const ECHO_CONNECTIONS: usize = 100;
+
+/// Publications in flight when durable publishing is measured, and their size.
+const DURABLE_IN_FLIGHT: usize = 256;
+const DURABLE_BYTES: usize = 256;
+
+/// Before the first turn of each server: caches, branch predictors, JIT compilers.
+const WARM_UP: Duration = Duration::from_millis(300);
+
+/// Rounds of opening idle connections; each needs fresh servers.
+const IDLE_ROUNDS: usize = 3;
+
+type Scenario = (&'static str, &'static str, fn(&Bench, &Peer) -> Result<Vec<Row>>);
+
+const SCENARIOS: &[Scenario] = &[
+    ("fanout-1", "fan-out, one publication in flight", |bench, peer| fan_out(bench, peer, 1)),
+    ("fanout-8", "fan-out, eight in flight", |bench, peer| fan_out(bench, peer, 8)),
+    ("echo", "100 connections, 64 bytes back and forth", run_echo),
+    ("idle", "opening and keeping idle connections", run_idle),
+    ("rate-50", "latency at 50 publications a second", |bench, peer| run_rate(bench, peer, "rate-50", 50.0)),
+    ("rate-200", "latency at 200 publications a second", |bench, peer| {
+        run_rate(bench, peer, "rate-200", 200.0)
+    }),
+    ("durable-fanout", "fan-out of a durable room beside a live one", durable_fan_out),
+    ("durable-publish", "publications on the disk, 256 in flight", durable_publish),
+    ("two-workers", "fan-out, eight in flight, the server on both cores", two_workers),
+];
+
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let options = Options::parse(args)?;
+    if options.help {
+        print!("{USAGE}");
+        return Ok(());
+    }
+    if options.list {
+        for peer in all_peers() {
+            println!("server    {}", peer.name);
+        }
+        for (name, what, _) in SCENARIOS {
+            println!("scenario  {name:16} {what}");
+        }
+        return Ok(());
+    }
+    pin(args)?;
+    let bench = place(options)?;
+    let machine = Machine::read(&bench.root);
+    println!(
+        "{} ({} cores), Linux {}, commit {}",
+        machine.cpu, machine.cores, machine.kernel, machine.commit
+    );
+    println!(
+        "servers on core {SERVER_CORE}, generator on core {GENERATOR_CORE}; {} turns of {} s; {} subscribers, {PUBLICATION} bytes; \
+         the raw limit's frame holds {}",
+        bench.options.pairs, bench.options.seconds, bench.options.subscribers, bench.options.frame_bytes
+    );
+    let rows = contests(&bench);
+    if bench.options.save && !rows.is_empty() {
+        let settings = json!({
+            "pairs": bench.options.pairs, "seconds": bench.options.seconds, "subscribers": bench.options.subscribers,
+            "connections": bench.options.connections, "frame_bytes": bench.options.frame_bytes,
+        });
+        let path = report::save(&bench.root.join("benches/results"), &machine, settings, &rows)?;
+        println!("\nraw results: {}", path.strip_prefix(&bench.root).unwrap_or(&path).display());
+    }
+    if rows.is_empty() {
+        bail!("nothing was measured");
+    }
+    Ok(())
+}
+
+fn contests(bench: &Bench) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    for peer in all_peers().iter().filter(|peer| bench.options.wants_server(peer.name)) {
+        if let Err(error) = peer.install(bench) {
+            println!("{:18} {:24} skipped: {error:#}", "", peer.name);
+            continue;
+        }
+        for (name, _, run) in SCENARIOS.iter().filter(|(name, ..)| bench.options.wants_scenario(name)) {
+            match run(bench, peer) {
+                Ok(new) => {
+                    new.iter().for_each(|row| println!("{}", row.line()));
+                    rows.extend(new);
+                }
+                Err(error) => println!("{name:18} {:24} failed: {error:#}", peer.name),
+            }
+        }
+    }
+    rows
+}
+
+fn all_peers() -> Vec<Peer> {
+    let mut all = vec![peers::parlor(), peers::parlor_echo(), peers::raw_limit()];
+    all.extend(peers::others());
+    all
+}
+
+/// Starts this program again on the generator's core, with as many files as one process may have.
+fn pin(args: &[String]) -> Result<()> {
+    const DONE: &str = "PARLOR_BENCH_PINNED";
+    if std::env::var_os(DONE).is_some() {
+        return Ok(());
+    }
+    if std::thread::available_parallelism()?.get() < 2 {
+        bail!("two cores are needed: one for the server, one for the generator");
+    }
+    let script = format!("ulimit -n $(ulimit -Hn); exec taskset -c {GENERATOR_CORE} \"$0\" \"$@\"");
+    let mut again = Command::new("sh");
+    again.args(["-c", &script]).arg(std::env::current_exe()?).arg("duel").args(args).env(DONE, "1");
+    Err(again.exec()).context("cannot start again under taskset")
+}
+
+fn place(options: Options) -> Result<Bench> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().context("no checkout")?.to_path_buf();
+    let built = std::env::current_exe()?.parent().context("no folder")?.to_path_buf();
+    let scratch = built.parent().context("no target folder")?.join("bench");
+    std::fs::create_dir_all(&scratch)?;
+    Ok(Bench { options, root, built, scratch })
+}
+
+/// Turns by turns: every contestant once, then again. What is idle still answers pings.
+fn duel(
+    bench: &Bench,
+    contestants: &mut [Contestant],
+    mut turn: impl FnMut(&mut Contestant, Duration) -> Result<Turn>,
+) -> Result<Vec<Vec<Turn>>> {
+    let length = Duration::from_secs_f64(bench.options.seconds);
+    let mut turns = vec![Vec::new(); contestants.len()];
+    for pair in 0..=bench.options.pairs {
+        for index in 0..contestants.len() {
+            let warm_up = pair == 0;
+            let contestant = &mut contestants[index];
+            let done = turn(contestant, if warm_up { WARM_UP } else { length })
+                .with_context(|| format!("a turn of {}", contestant.name))?;
+            if !warm_up {
+                turns[index].push(done);
+            }
+            contestants.iter_mut().try_for_each(|c| c.swarm.turn(Duration::ZERO, |_, _| false).map(drop))?;
+        }
+    }
+    Ok(turns)
+}
+
+fn contestant(bench: &Bench, peer: &Peer, client: Option<&Client>, connections: usize) -> Result<Contestant> {
+    let client = client.with_context(|| format!("{} does not do this", peer.name))?.clone();
+    Contestant::new(peer.name, peer.start(bench, SERVER_CORE)?, client, connections)
+}
+
+/// A row for the last contestant, beside the one at `bound`.
+fn row(
+    scenario: &'static str,
+    contestants: &[Contestant],
+    turns: &[Vec<Turn>],
+    bound: usize,
+    unit: &'static str,
+) -> Row {
+    let subject = contestants.len() - 1;
+    let pairs = turns[subject].iter().zip(&turns[bound]);
+    Row {
+        scenario,
+        server: contestants[subject].name.clone(),
+        bound: contestants[bound].name.clone(),
+        ratio: Spread::of(pairs.map(|(mine, bound)| mine.micros_each() / bound.micros_each())),
+        target: None,
+        columns: report::columns(&turns[subject], unit),
+        raw: json!({"subject": report::raw_turns(&turns[subject]), "bound": report::raw_turns(&turns[bound])}),
+    }
+}
+
+fn is_parlor(peer: &Peer) -> bool {
+    peer.name.starts_with("parlor")
+}
+
+fn fan_out(bench: &Bench, peer: &Peer, in_flight: usize) -> Result<Vec<Row>> {
+    if peer.fanout.is_none() {
+        return Ok(Vec::new());
+    }
+    let subscribers = bench.options.subscribers;
+    let mut contestants = Vec::new();
+    let limit = peers::raw_limit();
+    contestants.push(contestant(bench, &limit, limit.fanout.as_ref(), subscribers)?);
+    if in_flight > 1 {
+        let batching = peers::batching_limit();
+        contestants.push(contestant(bench, &batching, batching.fanout.as_ref(), subscribers)?);
+    }
+    contestants.push(contestant(bench, peer, peer.fanout.as_ref(), subscribers)?);
+    let turns = duel(bench, &mut contestants, |c, length| fanout::turn(c, in_flight, PUBLICATION, length))?;
+    let unit = "deliveries/s";
+    if in_flight == 1 {
+        let target = is_parlor(peer).then_some(Target::AtMost(1.15));
+        return Ok(vec![Row { target, ..row("fanout-1", &contestants, &turns, 0, unit) }]);
+    }
+    let target = is_parlor(peer).then_some(Target::AtMost(1.40));
+    Ok(vec![
+        row("fanout-8", &contestants, &turns, 0, unit),
+        Row { target, ..row("fanout-8", &contestants, &turns, 1, unit) },
+    ])
+}
+
+fn run_echo(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
+    if peer.echo.is_none() {
+        return Ok(Vec::new());
+    }
+    let limit = peers::raw_limit();
+    let mut contestants = vec![
+        contestant(bench, &limit, limit.echo.as_ref(), ECHO_CONNECTIONS)?,
+        contestant(bench, peer, peer.echo.as_ref(), ECHO_CONNECTIONS)?,
+    ];
+    let turns = duel(bench, &mut contestants, |c, length| echo::turn(c, ECHO, length))?;
+    let target = is_parlor(peer).then_some(Target::AtMost(1.15));
+    Ok(vec![Row { target, ..row("echo", &contestants, &turns, 0, "echoes/s") }])
+}
+
+fn run_idle(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
+    let Some(client) = &peer.idle else { return Ok(Vec::new()) };
+    let connections =
+        if peer.slow_to_connect { 3_000.min(bench.options.connections) } else { bench.options.connections };
+    let limit = peers::raw_limit();
+    let (mut cpu, mut speed) = (Vec::new(), Vec::new());
+    let (mut rounds, mut raw) = (Vec::new(), Vec::new());
+    for _ in 0..IDLE_ROUNDS {
+        let bound = limit.idle.clone().context("the raw limit keeps idle connections")?;
+        let bound = idle::open(&limit.start(bench, SERVER_CORE)?, bound, connections)?;
+        let subject = idle::open(&peer.start(bench, SERVER_CORE)?, client.clone(), connections)?;
+        cpu.push(subject.cpu_micros_each / bound.cpu_micros_each);
+        speed.push(subject.opened_per_second / bound.opened_per_second);
+        raw.push(json!({
+            "resident": subject.resident_each, "cpu_us": subject.cpu_micros_each, "per_second": subject.opened_per_second,
+            "bound_cpu_us": bound.cpu_micros_each, "bound_per_second": bound.opened_per_second,
+        }));
+        rounds.push(subject);
+    }
+    let median = |of: fn(&idle::Idle) -> f64| Spread::of(rounds.iter().map(of)).median;
+    let row = |scenario, ratio, target: Target, columns| Row {
+        scenario,
+        server: peer.name.into(),
+        bound: limit.name.into(),
+        ratio,
+        target: is_parlor(peer).then_some(target),
+        columns,
+        raw: json!(raw),
+    };
+    let resident = median(|round| round.resident_each);
+    let memory = Row {
+        bound: "bytes a connection".into(),
+        ..row(
+            "idle-memory",
+            Spread::of(rounds.iter().map(|r| r.resident_each)),
+            Target::AtMost(2048.0),
+            Vec::new(),
+        )
+    };
+    let columns = vec![
+        ("connects/s", format!("{:.0}", median(|round| round.opened_per_second))),
+        ("us a connect", format!("{:.1}", median(|round| round.cpu_micros_each))),
+        ("x its CPU", format!("{:.2}", Spread::of(cpu).median)),
+        ("bytes each", format!("{resident:.0}")),
+    ];
+    Ok(vec![memory, row("idle-connects", Spread::of(speed), Target::AtLeast(0.5), columns)])
+}
+
+fn run_rate(bench: &Bench, peer: &Peer, name: &'static str, per_second: f64) -> Result<Vec<Row>> {
+    if peer.fanout.is_none() || bench.options.quick {
+        return Ok(Vec::new());
+    }
+    let limit = peers::raw_limit();
+    let subscribers = bench.options.subscribers;
+    let mut contestants = vec![
+        contestant(bench, &limit, limit.fanout.as_ref(), subscribers)?,
+        contestant(bench, peer, peer.fanout.as_ref(), subscribers)?,
+    ];
+    let mut latency = [Histogram::default(), Histogram::default()];
+    let turns = duel(bench, &mut contestants, |c, length| {
+        let mine = usize::from(c.name == peer.name && c.name != limit.name);
+        let mut histogram = Histogram::default();
+        let done = rate::turn(c, per_second, PUBLICATION, length, &mut histogram)?;
+        // The warm-up is not part of the latency.
+        if length != WARM_UP {
+            latency[mine].merge(&histogram);
+        }
+        Ok(done)
+    })?;
+    let mut row = row(name, &contestants, &turns, 0, "deliveries/s");
+    let milliseconds = |h: &Histogram| {
+        let quantiles = [h.quantile(0.5), h.quantile(0.99), h.largest()];
+        quantiles.map(|micros| format!("{:.1}", micros as f64 / 1e3)).join(" / ")
+    };
+    row.columns.push(("ms p50 / p99 / max", milliseconds(&latency[1])));
+    row.columns.push(("ms of the raw limit", milliseconds(&latency[0])));
+    Ok(vec![row])
+}
+
+fn durable_fan_out(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
+    if peer.name != "parlor" {
+        return Ok(Vec::new());
+    }
+    let subscribers = bench.options.subscribers;
+    let durable = peers::parlor_durable();
+    let mut contestants = vec![
+        contestant(bench, peer, peer.fanout.as_ref(), subscribers)?,
+        contestant(bench, &durable, durable.fanout.as_ref(), subscribers)?,
+    ];
+    let turns = duel(bench, &mut contestants, |c, length| fanout::turn(c, 8, PUBLICATION, length))?;
+    // No dearer, within what the host's noise leaves of two equal programs.
+    let target = Some(Target::AtMost(1.10));
+    Ok(vec![Row { target, ..row("durable-fanout", &contestants, &turns, 0, "deliveries/s") }])
+}
+
+fn durable_publish(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
+    if peer.name != "parlor" {
+        return Ok(Vec::new());
+    }
+    let subject = peers::parlor_durable();
+    let mut contestants = [contestant(bench, &subject, subject.fanout.as_ref(), durable::PUBLISHERS)?];
+    let fsync = fsync_time(&bench.scratch)?;
+    let turns = duel(bench, &mut contestants, |c, length| {
+        durable::turn(c, DURABLE_IN_FLIGHT, DURABLE_BYTES, length)
+    })?;
+    let mut columns = report::columns(&turns[0], "publications/s");
+    columns.push(("us an fsync", fsync.as_micros().to_string()));
+    Ok(vec![Row {
+        scenario: "durable-publish",
+        server: subject.name.into(),
+        bound: "1,000 publications/s".into(),
+        ratio: Spread::of(turns[0].iter().map(|turn| turn.rate() / 1e3)),
+        // Only where an fsync takes a millisecond at most.
+        target: (fsync <= Duration::from_millis(1)).then_some(Target::AtLeast(20.0)),
+        columns,
+        raw: report::raw_turns(&turns[0]),
+    }])
+}
+
+fn two_workers(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
+    if peer.name != "parlor" {
+        return Ok(Vec::new());
+    }
+    let subscribers = bench.options.subscribers;
+    let limit = peers::batching_limit();
+    let client = peer.fanout.clone().context("parlor does fan-out")?;
+    let server = peer.start(bench, &format!("{SERVER_CORE},{GENERATOR_CORE}"))?;
+    let mut contestants = [
+        contestant(bench, &limit, limit.fanout.as_ref(), subscribers)?,
+        Contestant::new("parlor, two workers", server, client, subscribers)?,
+    ];
+    let turns = duel(bench, &mut contestants, |c, length| fanout::turn(c, 8, PUBLICATION, length))?;
+    Ok(vec![row("two-workers", &contestants, &turns, 0, "deliveries/s")])
+}

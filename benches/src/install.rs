@@ -1,0 +1,51 @@
+//! Builds and installs the peers from their lock files, into ignored folders.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::peers::Bench;
+
+/// axum and socketioxide: one small workspace of their own.
+pub(crate) fn rust(bench: &Bench) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.current_dir(bench.root.join("benches/peers/rust"));
+    build
+        .args(["build", "--release", "--locked", "--quiet", "--target-dir"])
+        .arg(bench.scratch.join("peers-rust"));
+    run(bench, build, "peers-rust")
+}
+
+/// ws and socket.io.
+pub(crate) fn node(bench: &Bench) -> Result<()> {
+    let folder = bench.root.join("benches/peers/node");
+    if newer(&folder.join("node_modules/.package-lock.json"), &folder.join("package-lock.json")) {
+        return Ok(());
+    }
+    let mut npm = Command::new("npm");
+    npm.current_dir(folder).args(["ci", "--no-audit", "--no-fund"]);
+    run(bench, npm, "peers-node")
+}
+
+fn run(bench: &Bench, mut command: Command, step: &str) -> Result<()> {
+    let log = bench.scratch.join(format!("{step}.log"));
+    println!("installing {step} …");
+    let out = fs::File::create(&log)?;
+    command.stdout(out.try_clone()?).stderr(out);
+    let shown = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().with_context(|| format!("cannot start {shown}"))?;
+    if !status.success() {
+        let text = fs::read_to_string(&log)?;
+        let lines: Vec<&str> = text.lines().collect();
+        bail!("{step}:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
+    }
+    Ok(())
+}
+
+fn newer(made: &Path, from: &Path) -> bool {
+    let time = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    matches!((time(made), time(from)), (Some(made), Some(from)) if made >= from)
+}

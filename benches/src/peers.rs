@@ -1,0 +1,189 @@
+//! The servers of the bench: the raw limit, Parlor, and the peers; how each is installed, started, spoken to.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::clients::Client;
+use crate::install;
+use crate::options::Options;
+use crate::server::Server;
+
+/// Where things are.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) options: Options,
+    /// The checkout.
+    pub(crate) root: PathBuf,
+    /// Cargo's folder of the profile that is measured, with `parlor` and `examples/echo` in it.
+    pub(crate) built: PathBuf,
+    /// Logs, data directories and built peers.
+    pub(crate) scratch: PathBuf,
+}
+
+/// One server under test. A scenario that it has no client for is left out of its rows.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) name: &'static str,
+    pub(crate) fanout: Option<Client>,
+    pub(crate) echo: Option<Client>,
+    pub(crate) idle: Option<Client>,
+    /// Some take minutes to open ten thousand connections; these get three thousand.
+    pub(crate) slow_to_connect: bool,
+    install: fn(&Bench) -> Result<()>,
+    command: fn(&Bench) -> Result<Launch>,
+}
+
+/// A command, and its address if the server cannot print it.
+#[derive(Debug)]
+pub(crate) struct Launch {
+    command: Command,
+    address: Option<SocketAddr>,
+}
+
+impl From<Command> for Launch {
+    fn from(command: Command) -> Self {
+        Launch { command, address: None }
+    }
+}
+
+impl Peer {
+    pub(crate) fn install(&self, bench: &Bench) -> Result<()> {
+        (self.install)(bench).with_context(|| format!("{} cannot be installed", self.name))
+    }
+
+    /// Starts a fresh server on these cores.
+    pub(crate) fn start(&self, bench: &Bench, cores: &str) -> Result<Server> {
+        let launch = (self.command)(bench)?;
+        let log = bench.scratch.join(format!("{}.log", self.name));
+        Server::start(&launch.command, cores, launch.address, &log)
+    }
+}
+
+const NO_INSTALL: fn(&Bench) -> Result<()> = |_| Ok(());
+
+/// The room that fan-out is measured in: no log, made for fan-out.
+const LIVE: &str = "live:bench";
+
+/// A room with the default policy: kept, acknowledged when it is on the disk.
+const DURABLE: &str = "bench";
+
+pub(crate) fn raw_limit() -> Peer {
+    Peer {
+        name: "rawlimit",
+        fanout: Some(Client::raw_limit("/ws")),
+        echo: Some(Client::raw("/echo")),
+        idle: Some(Client::raw_limit("/ws")),
+        slow_to_connect: false,
+        install: NO_INSTALL,
+        command: |bench| rawlimit(bench, &[]),
+    }
+}
+
+pub(crate) fn batching_limit() -> Peer {
+    Peer { name: "rawlimit --batch", command: |bench| rawlimit(bench, &["--batch"]), ..raw_limit() }
+}
+
+/// Parlor in all its roles: the binary for rooms and idle connections, the example for echo.
+pub(crate) fn parlor() -> Peer {
+    Peer {
+        name: "parlor",
+        fanout: Some(Client::native("/ws?room=live:bench", LIVE)),
+        echo: None,
+        idle: Some(Client::native("/ws", "")),
+        slow_to_connect: false,
+        install: NO_INSTALL,
+        command: parlor_serve,
+    }
+}
+
+pub(crate) fn parlor_durable() -> Peer {
+    Peer {
+        name: "parlor (durable room)",
+        fanout: Some(Client::native("/ws?room=bench", DURABLE)),
+        ..parlor()
+    }
+}
+
+pub(crate) fn parlor_echo() -> Peer {
+    Peer {
+        name: "parlor-echo",
+        fanout: None,
+        echo: Some(Client::raw("/echo")),
+        idle: None,
+        slow_to_connect: false,
+        install: NO_INSTALL,
+        command: |bench| {
+            let mut command = Command::new(bench.built.join("examples/echo"));
+            command.args(["--listen", "127.0.0.1:0"]);
+            Ok(command.into())
+        },
+    }
+}
+
+/// Other people's servers, each the same small application: what one sends on `/ws` goes to everyone on
+/// `/ws`, what one sends on `/echo` comes back.
+pub(crate) fn others() -> Vec<Peer> {
+    let raw = |name, install, command| Peer {
+        name,
+        fanout: Some(Client::raw("/ws")),
+        echo: Some(Client::raw("/echo")),
+        idle: Some(Client::raw("/ws")),
+        slow_to_connect: false,
+        install,
+        command,
+    };
+    let socket_io = |name, install, command| Peer {
+        fanout: Some(Client::socket_io("publish")),
+        echo: Some(Client::socket_io("echo")),
+        idle: Some(Client::socket_io("publish")),
+        ..raw(name, install, command)
+    };
+    vec![
+        raw("axum", install::rust, |bench| Ok(rust(bench, "axum-peer").into())),
+        socket_io("socketioxide", install::rust, |bench| Ok(rust(bench, "socketioxide-peer").into())),
+        raw("ws", install::node, |bench| Ok(node(bench, "ws.mjs").into())),
+        socket_io("socket.io", install::node, |bench| Ok(node(bench, "socketio.mjs").into())),
+    ]
+}
+
+fn rawlimit(bench: &Bench, more: &[&str]) -> Result<Launch> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("rawlimit").args(more).args(["--frame-bytes", &bench.options.frame_bytes.to_string()]);
+    Ok(command.into())
+}
+
+fn parlor_serve(bench: &Bench) -> Result<Launch> {
+    let data = bench.scratch.join("data");
+    // A fresh store for every server; one process at a time has it.
+    let data = fresh_folder(&data)?;
+    let mut command = Command::new(bench.built.join("parlor"));
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--engine", "embedded", "--no-limits", "--data"])
+        .arg(data);
+    Ok(command.into())
+}
+
+fn rust(bench: &Bench, name: &str) -> Command {
+    Command::new(bench.scratch.join("peers-rust/release").join(name))
+}
+
+fn node(bench: &Bench, script: &str) -> Command {
+    let mut command = Command::new("node");
+    command.arg(bench.root.join("benches/peers/node").join(script));
+    command
+}
+
+/// `FOLDER-0`, `FOLDER-1`, … : the first that nobody has used in this run, emptied.
+fn fresh_folder(base: &Path) -> Result<PathBuf> {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let folder = PathBuf::from(format!("{}-{number}", base.display()));
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    Ok(folder)
+}
