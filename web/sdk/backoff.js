@@ -6,14 +6,17 @@ const FIRST_MS = 500;
 /** The last ceiling: a server that comes back after an hour is found within this time. */
 const CEILING_MS = 20_000;
 
+/** RFC 6455 section 7.4.1: this side broke a rule of the wire, and would break it again. */
+const OUR_FAULT = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
+
 /**
  * Whether a close code allows another attempt. 4500-4999 say that trying again cannot help (bad token, kicked,
- * name taken); everything else does, 1006 (the network) first of all.
+ * name taken); 4000-4499, a restart and above all 1006, the network, do not.
  * @param {number} code
  * @returns {boolean}
  */
 export function mayRetry(code) {
-  return code < 4500 || code > 4999;
+  return (code < 4500 || code > 4999) && !OUR_FAULT.has(code);
 }
 
 /**

@@ -319,9 +319,9 @@ test("a question without an answer times out with its own code", async () => {
   await refused;
 });
 
-test("codes of 4500 and above end it, all others are tried again", () => {
+test("codes of 4500 and above and broken rules end it, all others are tried again", () => {
   for (const code of [1000, 1001, 1005, 1006, 1011, 1012, 1013, 4000, 4008, 4010, 4013, 4499]) assert.equal(mayRetry(code), true, `${code}`);
-  for (const code of [4500, 4503, 4504, 4506, 4507, 4999]) assert.equal(mayRetry(code), false, `${code}`);
+  for (const code of [1002, 1007, 1009, 4500, 4503, 4504, 4506, 4507, 4999]) assert.equal(mayRetry(code), false, `${code}`);
 });
 
 test("name_taken ends the attempt with the server's suggestions", async () => {
