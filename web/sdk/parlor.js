@@ -287,8 +287,8 @@ export class Parlor extends Emitter {
     const base = this.#options.url ?? new URL("/ws", globalThis.location.href).href;
     const url = new URL(base.replace(/^http/, "ws"));
     const name = this.#options.name ?? this.#accounts.load().name;
-    if (name !== undefined && this.#token === undefined) url.searchParams.set("name", name);
-    // A token travels as a subprotocol, because addresses are written into logs.
+    // The name counts when the token's account is no longer there. A token never stands in an address, which logs keep.
+    if (name !== undefined) url.searchParams.set("name", name);
     return { url: url.href, protocols: ["parlor.v1", ...(this.#token ? [`parlor.token.${this.#token}`] : [])] };
   }
 

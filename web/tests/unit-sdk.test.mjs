@@ -65,7 +65,7 @@ test("the address carries the name, the subprotocol carries the token, and never
 
   const again = setUp({ store });
   again.parlor.connect();
-  assert.equal(again.Socket.last.url, "ws://chat.test/ws");
+  assert.equal(again.Socket.last.url, "ws://chat.test/ws?name=ann", "for the day when the token has lapsed");
   assert.deepEqual(again.Socket.last.protocols, ["parlor.v1", "parlor.token.t1"]);
 });
 
