@@ -86,6 +86,17 @@ impl Bench {
         self.now.store(now, Ordering::Relaxed);
     }
 
+    /// Time and the next id, for [`Bench::go_on`].
+    pub fn next(&self) -> (u64, u64) {
+        (self.now(), self.next_id.load(Ordering::Relaxed))
+    }
+
+    /// Goes on where another bench, which had the same store, left off.
+    pub fn go_on(&self, (now, next_id): (u64, u64)) {
+        self.set_now(now);
+        self.next_id.store(next_id, Ordering::Relaxed);
+    }
+
     /// A message of ann's with a new id.
     pub fn draft(&self, room: &str, policy: Policy, data: &str) -> Draft {
         let id = MessageId::new(self.now(), u128::from(self.next_id.fetch_add(1, Ordering::Relaxed)));
