@@ -1,9 +1,10 @@
 // Runs before the first paint: light or dark, and the language, so that nothing flashes.
 (function () {
   "use strict";
+  /** @param {string} name */
   function saved(name) {
     try {
-      return localStorage.getItem("parlor." + name);
+      return JSON.parse(localStorage.getItem("parlor." + name));
     } catch {
       return null;
     }

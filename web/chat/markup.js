@@ -114,7 +114,8 @@ function mentions(text, names) {
 /** The longest known name that the text begins with. @param {string} text @param {string[]} names */
 function longestName(text, names) {
   const lower = text.toLowerCase();
-  let best;
+  /** @type {string | undefined} */
+  let best = undefined;
   for (const name of names) {
     const next = text[name.length];
     const whole = next === undefined || !/[\p{L}\p{N}]/u.test(next) || /[^\x00-\x7f]/.test(name);
