@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlor_engines::{EmbeddedEngine, OpenError, Settings};
-use parlor_hub::engine::{Begin, Engine, Expect, Lost, Range};
+use parlor_hub::engine::{Begin, Engine, Expect, Lost, Published, Range};
+use parlor_hub::memory::MemoryEngine;
 use parlor_hub::policy::{Log, Policy, Presence, Retention};
 use parlor_hub::publication::Draft;
 use parlor_proto::codes::Code;
@@ -24,6 +26,10 @@ fn bench(settings: Settings) -> Bench {
     Bench::new(Arc::new(EmbeddedEngine::open(settings).expect("an open store")), ())
 }
 
+fn bench_at(dir: &Path) -> Bench {
+    bench(settings(dir))
+}
+
 fn keyed(draft: Draft, key: &str) -> Draft {
     Draft { key: Some(key.into()), ..draft }
 }
@@ -33,7 +39,7 @@ fn a_restart_keeps_places_keys_and_records() {
     let dir = tempfile::tempdir().unwrap();
     let (positions, seq, ring, version);
     {
-        let bench = bench(settings(dir.path()));
+        let bench = bench_at(dir.path());
         bench.try_publish(keyed(bench.draft("room", STORED, "1"), "key")).expect("published");
         bench.try_publish(keyed(bench.draft("room", STORED, "2"), &key::make(START, 1))).expect("published");
         positions =
@@ -46,7 +52,7 @@ fn a_restart_keeps_places_keys_and_records() {
         bench.publish("memory:a", MEMORY, "2");
         seq = bench.head("memory:a", MEMORY).seq;
     }
-    let bench = bench(settings(dir.path()));
+    let bench = bench_at(dir.path());
     let again = bench.try_publish(keyed(bench.draft("room", STORED, "1"), "key")).expect("answered");
     assert_eq!((again.position, again.duplicate), (Some(positions[0]), true));
     let again =
@@ -78,7 +84,7 @@ fn a_restart_keeps_places_keys_and_records() {
 fn keys_are_forgotten_in_the_store_as_in_memory() {
     let dir = tempfile::tempdir().unwrap();
     {
-        let bench = bench(settings(dir.path()));
+        let bench = bench_at(dir.path());
         for n in 0..50 {
             bench
                 .try_publish(keyed(bench.draft("room", STORED, "1"), &format!("key {n}")))
@@ -91,7 +97,7 @@ fn keys_are_forgotten_in_the_store_as_in_memory() {
             db.query_row("SELECT count(*) FROM recent", [], |row| row.get::<_, i64>(0)).unwrap() == 0
         });
     }
-    let bench = bench(settings(dir.path()));
+    let bench = bench_at(dir.path());
     bench.set_now(START + 3_600_000);
     assert!(
         !bench.try_publish(keyed(bench.draft("room", STORED, "1"), "key 1")).expect("published").duplicate
@@ -213,7 +219,7 @@ fn a_store_that_may_not_grow_refuses_and_reads_on() {
         bench.publish("room", less, &large);
         count = bench.head("room", STORED).offset;
     }
-    let bench = bench(settings(dir.path()));
+    let bench = bench_at(dir.path());
     assert_eq!(bench.publish("room", STORED, &large).offset, count + 1);
 }
 
@@ -221,7 +227,7 @@ fn a_store_that_may_not_grow_refuses_and_reads_on() {
 fn a_disk_without_reserve_refuses_what_needs_space() {
     let dir = tempfile::tempdir().unwrap();
     {
-        let bench = bench(settings(dir.path()));
+        let bench = bench_at(dir.path());
         bench.publish("room", STORED, "1");
         bench.put("kind", "name", Some(b"value"), None, Expect::Anything).expect("written");
     }
@@ -230,6 +236,59 @@ fn a_disk_without_reserve_refuses_what_needs_space() {
     assert_eq!(refused(bench.put("kind", "name", Some(b"other"), None, Expect::Anything)), Code::StorageFull);
     assert_eq!(bench.put("kind", "name", None, None, Expect::Anything), Ok(Some(0)));
     assert_eq!(bench.page("room", STORED, Range::After(0), 10).messages.len(), 1);
+}
+
+/// Holds up whoever delivers until it is told to go on.
+struct Gate(Mutex<Receiver<()>>);
+
+impl parlor_hub::engine::Door for Gate {
+    fn deliver(&self, _publication: Arc<parlor_hub::Publication>) {
+        // An error means that the gate stays open from now on.
+        let _ = self.0.lock().unwrap().recv();
+    }
+    fn epoch_changed(&self, _room: &parlor_proto::name::RoomName, _epoch: parlor_proto::position::Epoch) {}
+}
+
+#[test]
+fn a_writer_that_is_far_behind_makes_publishers_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let drafts = Bench::new(Arc::new(MemoryEngine::new([7; 16])), ());
+    let engine = EmbeddedEngine::open(settings(dir.path())).expect("an open store");
+    let (open, gate) = channel();
+    engine.start(Arc::new(Gate(Mutex::new(gate))));
+    let (sender, answers) = channel();
+    let mut accepted = 0;
+    // The first of them is held up at the gate, and the queue behind it has an end.
+    let refusal = loop {
+        let answer = sender.clone();
+        let done = Box::new(move |result| drop(answer.send(result)));
+        engine.publish(drafts.draft("room", STORED, "1"), START, done);
+        match answers.try_recv() {
+            Ok(result) => break refused::<Published>(result),
+            Err(_) => accepted += 1,
+        }
+        assert!(accepted < 100_000, "the queue has no end");
+    };
+    assert_eq!(refusal, Code::Busy);
+    drop(open);
+    for _ in 0..accepted {
+        assert!(answers.recv().unwrap().is_ok(), "what was accepted is carried out");
+    }
+}
+
+#[test]
+fn the_log_is_written_back_when_nothing_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Arc::new(EmbeddedEngine::open(settings(dir.path())).expect("an open store"));
+    let bench = Bench::new(Arc::clone(&engine) as Arc<dyn Engine>, ());
+    bench.publish("room", STORED, "1");
+    bench.until("the log is written back", || engine.stats().checkpoints > 0);
+    let stats = engine.stats();
+    assert_eq!((stats.batches, stats.writes, stats.largest_batch), (1, 1, 1));
+    // A copy of the file alone has everything.
+    let copy = tempfile::tempdir().unwrap();
+    fs::copy(dir.path().join("parlor.db"), copy.path().join("parlor.db")).unwrap();
+    assert_eq!(bench_at(copy.path()).head("room", STORED).offset, 1);
 }
 
 #[test]
@@ -245,7 +304,7 @@ const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/v1");
 fn a_store_of_version_1_opens_with_everything_in_it() {
     let dir = tempfile::tempdir().unwrap();
     fs::copy(Path::new(GOLDEN).join("parlor.db"), dir.path().join("parlor.db")).unwrap();
-    let bench = bench(settings(dir.path()));
+    let bench = bench_at(dir.path());
     let page = bench.page("lobby", STORED, Range::After(0), 10);
     let [first, second] = &page.messages[..] else { panic!("two messages: {page:?}") };
     let position: Position = "1x6ix36rgfeq0.1.01M3250V000000000000000001".parse().unwrap();
@@ -277,7 +336,7 @@ fn a_store_of_version_1_opens_with_everything_in_it() {
 fn make_golden() {
     fs::create_dir_all(GOLDEN).unwrap();
     assert!(!Path::new(GOLDEN).join("parlor.db").exists(), "it was made already");
-    let bench = bench(settings(Path::new(GOLDEN)));
+    let bench = bench_at(Path::new(GOLDEN));
     let mut first = keyed(bench.draft("lobby", STORED, r#"{"text":"hällo 🦀"}"#), "key");
     first.event = "greeting".into();
     bench.try_publish(first).unwrap();

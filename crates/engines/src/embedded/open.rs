@@ -160,14 +160,18 @@ fn prepare_writer(writer: &Connection, max_bytes: Option<u64>) -> rusqlite::Resu
     Ok(())
 }
 
-/// The SQLite that is linked must be the very one whose headers were compiled: the bundled one.
 fn check_sqlite() -> Result<(), OpenError> {
     let store = |error| OpenError::Store { path: ":memory:".into(), error };
     let db = Connection::open_in_memory().map_err(store)?;
     let found: String = db.query_row("SELECT sqlite_source_id()", [], |row| row.get(0)).map_err(store)?;
+    judge_sqlite(&found, rusqlite::version_number())
+}
+
+/// The SQLite that is linked must be the very one whose headers were compiled: the bundled one.
+fn judge_sqlite(source: &str, version: i32) -> Result<(), OpenError> {
     let needed = rusqlite::ffi::SQLITE_SOURCE_ID.to_string_lossy();
-    if found != needed || rusqlite::version_number() < OLDEST_SQLITE {
-        let found = format!("{} ({found})", rusqlite::version());
+    if source != needed || version < OLDEST_SQLITE {
+        let found = format!("version {version} ({source})");
         return Err(OpenError::Sqlite { found, needed: needed.into_owned() });
     }
     Ok(())
@@ -215,4 +219,21 @@ fn random() -> Result<[u8; 16], Failure> {
         Failure::Open(OpenError::Io { path: "the system's source of random numbers".into(), error })
     })?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_bundled_sqlite_will_do() {
+        assert!(check_sqlite().is_ok());
+        let bundled = rusqlite::ffi::SQLITE_SOURCE_ID.to_string_lossy();
+        let debian = "2023-05-16 12:36:15 831d0fb2836b71c9bc51067c49fee4b8f18047814f2ff22d817d25195cf350b0";
+        assert!(judge_sqlite(&bundled, OLDEST_SQLITE).is_ok());
+        for (source, version) in [(&*bundled, 3_051_002), (debian, 3_040_001), (debian, 3_054_001)] {
+            let error = judge_sqlite(source, version).unwrap_err();
+            assert!(error.to_string().contains("rusqlite's `bundled` feature"), "{error}");
+        }
+    }
 }
