@@ -10,9 +10,9 @@ use crate::policy::{Ack, Policy};
 use crate::publication::{Draft, Publication};
 
 /// Called exactly once with the result, from whatever thread has it (the caller's own, before the method returns,
-/// included). It never blocks and does not call the engine: it posts to somebody. Publishes of one room are
-/// answered in their order, refusals of what never got a place excepted. If the process ends first, it is not
-/// called: then nothing was promised.
+/// included). It never blocks; that of a publish does not call the engine either, which may hold its locks then.
+/// Publishes of one room are answered in their order, refusals of what never got a place excepted. If the process
+/// ends first, it is not called: then nothing was promised.
 pub type Done<T> = Box<dyn FnOnce(Result<T, Refusal>) + Send>;
 
 /// The one door by which publications come back from an engine: `hub::deliver`.
