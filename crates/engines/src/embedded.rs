@@ -10,12 +10,14 @@
 
 mod book;
 mod disk;
+mod job;
 mod open;
 mod queue;
 mod read;
 mod readers;
 mod schema;
 mod settings;
+mod shared;
 mod sweep;
 mod writer;
 
@@ -41,12 +43,15 @@ use parlor_proto::position::{Epoch, Position, Since};
 use rusqlite::Connection;
 
 use self::book::Heads;
+use self::job::{Job, Put};
 pub use self::open::OpenError;
 use self::queue::{Queue, Refused};
 use self::readers::{ReadJob, Readers};
 pub use self::settings::{EXIT_STORE_FAILED, Settings};
 use self::settings::{READERS, WRITES_QUEUED, WRITES_QUEUED_BYTES};
-use self::writer::{Job, Put, Writer};
+pub use self::shared::Stats;
+use self::shared::{Counters, Shared};
+use self::writer::Writer;
 
 /// The durable engine of one node.
 pub struct EmbeddedEngine {
@@ -67,64 +72,6 @@ struct Parts {
     readers: Vec<Connection>,
     window: Window,
     seq_floor: u64,
-}
-
-/// What callers and threads share.
-struct Shared {
-    settings: Settings,
-    secret: [u8; 16],
-    writes: Queue<Job>,
-    heads: Heads,
-    order: Arc<Order>,
-    /// The latest time that a caller named.
-    latest: AtomicU64,
-    counters: Counters,
-}
-
-/// What the writer has done since it was started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Transactions that were committed for somebody.
-    pub batches: u64,
-    /// Publishes and record writes in them, repeats and refusals included.
-    pub writes: u64,
-    /// The most that one of them held.
-    pub largest_batch: u64,
-    /// How often the write-ahead log was written back.
-    pub checkpoints: u64,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    batches: AtomicU64,
-    writes: AtomicU64,
-    largest_batch: AtomicU64,
-    checkpoints: AtomicU64,
-}
-
-impl Counters {
-    fn batch(&self, writes: usize) {
-        self.batches.fetch_add(1, Ordering::Relaxed);
-        self.writes.fetch_add(writes as u64, Ordering::Relaxed);
-        self.largest_batch.fetch_max(writes as u64, Ordering::Relaxed);
-    }
-
-    fn checkpoint(&self) {
-        self.checkpoints.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Shared {
-    /// Milliseconds since 1970: the system's clock or a caller's, whichever is ahead.
-    fn now(&self) -> u64 {
-        self.latest.load(Ordering::Relaxed).max((self.settings.clock)())
-    }
-
-    /// The store cannot be trusted any more.
-    fn fail(&self, why: &str) {
-        self.writes.close();
-        (self.settings.fatal)(why);
-    }
 }
 
 impl EmbeddedEngine {
@@ -175,13 +122,7 @@ impl EmbeddedEngine {
 
     /// What the writer has done so far.
     pub fn stats(&self) -> Stats {
-        let counters = &self.shared.counters;
-        Stats {
-            batches: counters.batches.load(Ordering::Relaxed),
-            writes: counters.writes.load(Ordering::Relaxed),
-            largest_batch: counters.largest_batch.load(Ordering::Relaxed),
-            checkpoints: counters.checkpoints.load(Ordering::Relaxed),
-        }
+        self.shared.counters.read()
     }
 
     fn write(&self, job: Job, weight: usize) {

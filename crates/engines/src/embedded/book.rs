@@ -10,10 +10,10 @@ use parlor_hub::policy::Retention;
 use parlor_proto::name::RoomName;
 use rusqlite::{Connection, params};
 
+use super::job::int;
 use super::read::{self, StoredRoom};
 use super::schema::OFFSET_BITS;
 use super::settings::ROOMS_CACHED;
-use super::writer::int;
 
 /// The rooms that were written to last, as they stand in the open transaction.
 #[derive(Debug)]

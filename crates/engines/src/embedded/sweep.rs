@@ -3,10 +3,11 @@
 use parlor_proto::name::RoomName;
 use rusqlite::{Connection, OptionalExtension};
 
+use super::job::int;
 use super::read::{self, StoredRoom, id};
 use super::schema::{offset_of, row_of};
 use super::settings::{SWEEP_ROOMS, SWEEP_ROWS};
-use super::writer::{Writer, int};
+use super::writer::Writer;
 
 impl Writer {
     /// One transaction after the other, until nothing is left to do or somebody waits.

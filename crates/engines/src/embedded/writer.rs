@@ -6,60 +6,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use parlor_hub::engine::{Done, Door, Expect, Head, Published};
+use parlor_hub::engine::{Door, Head, Published};
 use parlor_hub::order::STRIDE;
 use parlor_hub::policy::{Ack, Retention};
 use parlor_hub::publication::{Draft, Place, Publication};
 use parlor_hub::window::{Mark, Window, reused};
-use parlor_proto::codes::{Code, Refusal};
+use parlor_proto::codes::Refusal;
 use parlor_proto::name::RoomName;
 use parlor_proto::position::Position;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::Shared;
 use super::book::Book;
 use super::disk::Disk;
+use super::job::{Failure, Job, Outcome, Put, int, internal, judge, refuse, storage_full};
 use super::open::SEQ_AHEAD;
 use super::queue::Taken;
 use super::schema::{OFFSET_BITS, row_of};
 use super::settings::{BATCH, BATCH_BYTES, SWEEP_AT_LEAST, SWEEP_ROWS, WAL_BYTES, WAL_IDLE_BYTES};
+use super::shared::Shared;
 use super::sweep::trim;
-
-/// Work for the writer.
-pub(super) enum Job {
-    Publish { draft: Draft, keep: Retention, now: u64, done: Done<Published> },
-    Put(Put),
-}
-
-/// A record to be written or deleted.
-pub(super) struct Put {
-    pub(super) kind: String,
-    pub(super) key: String,
-    pub(super) value: Option<Vec<u8>>,
-    pub(super) expires: Option<u64>,
-    pub(super) expect: Expect,
-    pub(super) now: u64,
-    pub(super) done: Done<Option<u64>>,
-}
-
-/// What is to be told once the batch is committed, or what is taken back if it is not.
-enum Outcome {
-    Stored {
-        publication: Arc<Publication>,
-        place: Place,
-        mark: Option<Mark>,
-        done: Done<Published>,
-    },
-    /// Nothing was written for it: a repeat, or a refusal.
-    Answer {
-        result: Result<Published, Refusal>,
-        done: Done<Published>,
-    },
-    Put {
-        result: Result<Option<u64>, Refusal>,
-        done: Done<Option<u64>>,
-    },
-}
 
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
@@ -77,14 +42,6 @@ pub(super) struct Writer {
     swept: Instant,
     /// The room that the next idle step begins behind.
     pub(super) sweep_after: i64,
-}
-
-/// What a failed transaction means.
-enum Failure {
-    /// Nobody knows what the disk has: the process ends.
-    Fatal,
-    /// Nothing was stored; refused with this.
-    Refuse(Refusal),
 }
 
 impl Writer {
@@ -452,52 +409,4 @@ struct Batch {
     keys: HashMap<u128, (u64, Position)>,
     /// Rooms that hold more than they keep.
     trim: HashSet<RoomName>,
-}
-
-fn refuse(outcomes: Vec<Outcome>, jobs: Vec<Job>, refusal: &Refusal) {
-    for outcome in outcomes {
-        match outcome {
-            Outcome::Stored { done, .. } => done(Err(refusal.clone())),
-            Outcome::Answer { done, .. } => done(Err(refusal.clone())),
-            Outcome::Put { done, .. } => done(Err(refusal.clone())),
-        }
-    }
-    for job in jobs {
-        match job {
-            Job::Publish { done, .. } => done(Err(refusal.clone())),
-            Job::Put(put) => (put.done)(Err(refusal.clone())),
-        }
-    }
-}
-
-/// After a failed write or sync nobody knows what the disk has: Linux may drop the pages and report success the
-/// next time. A full disk and a lock that somebody else holds leave the store as it was.
-fn judge(error: &rusqlite::Error) -> Failure {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => Failure::Refuse(storage_full()),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            let message = "another program is holding the store, perhaps a backup; try again";
-            Failure::Refuse(Refusal::new(Code::Busy, message))
-        }
-        Some(ErrorCode::OutOfMemory | ErrorCode::TooBig | ErrorCode::ConstraintViolation) | None => {
-            Failure::Refuse(internal())
-        }
-        Some(_) => Failure::Fatal,
-    }
-}
-
-fn storage_full() -> Refusal {
-    Refusal::new(
-        Code::StorageFull,
-        "the disk is full: nothing new is stored until there is space, reading goes on",
-    )
-}
-
-fn internal() -> Refusal {
-    Refusal::new(Code::Internal, "the store could not take this; the server's log says more")
-}
-
-/// SQLite's integers are signed; what is larger than they are means "never".
-pub(super) fn int(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
