@@ -2,7 +2,7 @@
 //!
 //! The hub knows no socket, no clock and no runtime: time is handed in, bytes are handed out. A publication goes
 //! down through [`publish`], an [`engine::Engine`] gives it its place, and it comes back through one door,
-//! [`deliver`], into the [`mailbox`] of every worker with subscribers, whose [`shard`] walks them.
+//! `deliver`, into the [`mailbox`] of every worker with subscribers, whose [`shard`] walks them.
 //!
 //! **Lock order:** an engine's own locks, then one room's (`rooms`), then the users table, then a mailbox. Nothing
 //! calls an engine while it holds a room.
