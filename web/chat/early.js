@@ -4,7 +4,7 @@
   /** @param {string} name */
   function saved(name) {
     try {
-      return JSON.parse(localStorage.getItem("parlor." + name));
+      return JSON.parse(localStorage.getItem("parlor." + name) || "null");
     } catch {
       return null;
     }

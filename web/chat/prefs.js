@@ -10,7 +10,7 @@ function allowed(find) {
 }
 
 /** A JSON value store on top of one of the browser's. */
-class Prefs {
+export class Prefs {
   #memory = new Map();
 
   /** @param {Storage | null} store */
@@ -72,3 +72,17 @@ export function person() {
   }
   return tab.get(NEW, false) ? { store: session, own: tab } : { store: local, own: prefs };
 }
+
+/** What the reader chose for this browser, or what is so when nobody chose. */
+export const settings = {
+  get sound() {
+    return prefs.get("sound", false);
+  },
+  get notify() {
+    return prefs.get("notify", false);
+  },
+  /** @returns {"auto" | "light" | "dark"} */
+  get scheme() {
+    return prefs.get("scheme", "auto");
+  },
+};

@@ -40,7 +40,7 @@ export { ParlorError };
  *   false something was missed for good (`reason` says why): load the room's history anew
  * @property {Message} message  a message of a joined room: every one once, in order, with those missed during a break
  * @property {Direct} direct  a direct message, sent or received by this user
- * @property {{room: string, count: number}} caughtup  what was missed during a break (`count` messages) has arrived
+ * @property {{room?: string, with?: string, count: number}} caughtup  what was missed during a break (`count` messages) has arrived
  * @property {{room: string, members: Map<string, string>, count: number}} presence  who is in a room now
  * @property {{room: string, user?: string, from?: string}} typing  somebody is writing; say so for five seconds
  * @property {import("./wire.js").Read} read  somebody read up to `offset`
@@ -110,6 +110,7 @@ export class Parlor extends Emitter {
     this.#talks = new Talks({
       history: (page) => this.history(page),
       deliver: (direct) => this.emit("direct", direct),
+      caughtUp: (talk, count) => this.emit("caughtup", { with: talk.name, count }),
       lost: (talk, reason) => this.emit("lost", { with: talk.name, with_user: talk.user, reason }),
       me: () => this.user,
     });

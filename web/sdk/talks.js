@@ -8,7 +8,7 @@
  * @property {string} name  the other's name when last seen
  * @property {number} [offset]  of the last message received
  * @property {string} [pos]
- * @property {Promise<void> | null} filling  a gap is being filled; new messages wait in `held`
+ * @property {Promise<boolean> | null} filling  a gap is being filled; new messages wait in `held`
  * @property {Direct[]} held
  */
 
@@ -23,6 +23,7 @@ export class Talks {
    * @param {object} tools
    * @param {(ask: {with: string, after: string | number | undefined, limit: number}) => Promise<import("./wire.js").History>} tools.history
    * @param {(direct: Direct) => void} tools.deliver
+   * @param {(talk: Talk, count: number) => void} tools.caughtUp  what was missed during a break has arrived
    * @param {(talk: Talk, reason: string) => void} tools.lost  messages may be missing; the application should load history anew
    * @param {() => string | undefined} tools.me  this account's id
    */
@@ -48,8 +49,11 @@ export class Talks {
   }
 
   /** After a new connection: asks for what was said in every conversation meanwhile. */
-  async catchUp() {
-    await Promise.all([...this.#talks.values()].map((talk) => this.#fill(talk)));
+  catchUp() {
+    for (const talk of this.#talks.values()) {
+      const before = talk.offset ?? 0;
+      this.#fill(talk).then((whole) => whole && this.tools.caughtUp(talk, (talk.offset ?? 0) - before));
+    }
   }
 
   /** @param {Direct} direct @returns {Talk} */
@@ -71,7 +75,7 @@ export class Talks {
     this.tools.deliver(direct);
   }
 
-  /** @param {Talk} talk @returns {Promise<void>} */
+  /** @param {Talk} talk @returns {Promise<boolean>} whether the gap is closed */
   #fill(talk) {
     talk.filling ??= this.#readOn(talk)
       .then(
@@ -80,9 +84,9 @@ export class Talks {
       )
       .then((whole) => {
         talk.filling = null;
-        if (!whole) return;
-        const held = talk.held.splice(0).sort((a, b) => a.offset - b.offset);
+        const held = whole ? talk.held.splice(0).sort((a, b) => a.offset - b.offset) : [];
         for (const direct of held) this.#accept(talk, direct);
+        return whole;
       });
     return talk.filling;
   }
