@@ -1,6 +1,6 @@
 //! The opening handshake (RFC 6455 section 4) for both roles: the check of a request, the answer, and the readers.
 //!
-//! [`check`] and [`write_response`] are all that a server needs whose HTTP library reads request heads.
+//! [`check()`] and [`write_response`] are all that a server needs whose HTTP library reads request heads.
 //! [`RequestReader`] reads them for programs without one; [`ClientHandshake`] is the client's side.
 
 mod check;
