@@ -1,9 +1,8 @@
 //! `EmbeddedEngine`: rooms on this machine's disk, in SQLite; nothing else has to run.
 //!
 //! One thread writes. While a commit is on its way to the disk, what comes next collects in a bounded queue, and the
-//! next commit takes it along: a slow disk makes batches larger, not the line longer. A few threads read. Rings,
-//! rooms without a log and ephemeral messages are served by a [`MemoryEngine`] that shares the order with the
-//! writer.
+//! next commit takes it along: a slow disk makes batches larger, not the line longer. A few threads read. Rings and
+//! rooms without a log are served by a [`MemoryEngine`] that shares the order with the writer.
 //!
 //! **Lock order:** queues and heads are locked alone. For the rest see [`parlor_hub::order`]: the writer holds the
 //! order's locks while it delivers and answers, and no others.
@@ -134,10 +133,7 @@ impl EmbeddedEngine {
             }
             Err(Refused::Closed(job)) => (job, stopping()),
         };
-        match job {
-            Job::Publish { done, .. } => done(Err(refusal)),
-            Job::Put(put) => (put.done)(Err(refusal)),
-        }
+        job.refuse(refusal);
     }
 
     /// Runs `read` on a thread that may wait for the disk.
@@ -193,11 +189,10 @@ impl Engine for EmbeddedEngine {
 
     fn publish(&self, draft: Draft, now: u64, done: Done<Published>) {
         self.see(now);
+        let weight = 512 + draft.data.len() + draft.event.len();
         match draft.policy.log {
-            Log::Stored(keep) if draft.store => {
-                let weight = 512 + draft.data.len() + draft.event.len();
-                self.write(Job::Publish { draft, keep, now, done }, weight);
-            }
+            Log::Stored(keep) if draft.store => self.write(Job::Publish { draft, keep, now, done }, weight),
+            Log::Stored(_) if draft.key.is_none() => self.write(Job::Pass { draft, now, done }, weight),
             _ => self.rings.publish(draft, now, done),
         }
     }

@@ -118,7 +118,8 @@ pub struct Resumed {
 /// Orders, stores and spreads publications, and keeps small records.
 ///
 /// **Order.** All stored publications of one room get offsets 1, 2, 3, … in the order in which they are delivered
-/// and acknowledged; `seq` grows over all rooms in the order of delivery.
+/// and acknowledged; `seq` grows over all rooms in the order of delivery. What one thread publishes in one room is
+/// delivered in that order, stored or not.
 ///
 /// **Durability.** `publish` with `Log::Stored` calls `Door::deliver` and then `done` only when the publication is
 /// as durable as the engine's ack level says. Nobody, publisher or subscriber, sees a message that a crash can

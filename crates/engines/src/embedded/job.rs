@@ -11,7 +11,18 @@ use rusqlite::ErrorCode;
 
 /// Work for the writer.
 pub(super) enum Job {
-    Publish { draft: Draft, keep: Retention, now: u64, done: Done<Published> },
+    Publish {
+        draft: Draft,
+        keep: Retention,
+        now: u64,
+        done: Done<Published>,
+    },
+    /// Ephemeral, in a room with a log: it waits only to keep its place among the stored messages.
+    Pass {
+        draft: Draft,
+        now: u64,
+        done: Done<Published>,
+    },
     Put(Put),
 }
 
@@ -34,6 +45,10 @@ pub(super) enum Outcome {
         mark: Option<Mark>,
         done: Done<Published>,
     },
+    Passed {
+        publication: Arc<Publication>,
+        done: Done<Published>,
+    },
     /// Nothing was written for it: a repeat, or a refusal.
     Answer {
         result: Result<Published, Refusal>,
@@ -53,18 +68,17 @@ pub(super) enum Failure {
     Refuse(Refusal),
 }
 
-pub(super) fn refuse(outcomes: Vec<Outcome>, jobs: Vec<Job>, refusal: &Refusal) {
-    for outcome in outcomes {
-        match outcome {
-            Outcome::Stored { done, .. } => done(Err(refusal.clone())),
-            Outcome::Answer { done, .. } => done(Err(refusal.clone())),
-            Outcome::Put { done, .. } => done(Err(refusal.clone())),
-        }
+impl Job {
+    /// Whether it has to do with the store at all.
+    pub(super) fn is_stored(&self) -> bool {
+        !matches!(self, Job::Pass { .. })
     }
-    for job in jobs {
-        match job {
-            Job::Publish { done, .. } => done(Err(refusal.clone())),
-            Job::Put(put) => (put.done)(Err(refusal.clone())),
+
+    /// Ends it without having begun it.
+    pub(super) fn refuse(self, refusal: Refusal) {
+        match self {
+            Job::Publish { done, .. } | Job::Pass { done, .. } => done(Err(refusal)),
+            Job::Put(put) => (put.done)(Err(refusal)),
         }
     }
 }
@@ -73,10 +87,7 @@ pub(super) fn refuse(outcomes: Vec<Outcome>, jobs: Vec<Job>, refusal: &Refusal) 
 /// next time. A full disk and a lock that somebody else holds leave the store as it was.
 pub(super) fn judge(error: &rusqlite::Error) -> Failure {
     match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => {
-            tracing::warn!(%error, "the disk is full; publishes are refused, reading goes on");
-            Failure::Refuse(storage_full())
-        }
+        Some(ErrorCode::DiskFull) => Failure::Refuse(storage_full()),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             let message = "another program is holding the store, perhaps a backup; try again";
             Failure::Refuse(Refusal::new(Code::Busy, message))

@@ -6,19 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use parlor_hub::engine::{Door, Head, Published};
+use parlor_hub::engine::{Done, Door, Head, Published};
 use parlor_hub::order::STRIDE;
 use parlor_hub::policy::{Ack, Retention};
 use parlor_hub::publication::{Draft, Place, Publication};
 use parlor_hub::window::{Mark, Window, reused};
-use parlor_proto::codes::Refusal;
+use parlor_proto::codes::{Code, Refusal};
 use parlor_proto::name::RoomName;
 use parlor_proto::position::Position;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::book::Book;
 use super::disk::Disk;
-use super::job::{Failure, Job, Outcome, Put, int, internal, judge, refuse, storage_full};
+use super::job::{Failure, Job, Outcome, Put, int, internal, judge, storage_full};
 use super::open::SEQ_AHEAD;
 use super::queue::Taken;
 use super::schema::{OFFSET_BITS, row_of};
@@ -39,6 +39,10 @@ pub(super) struct Writer {
     /// Versions of records: a counter from a random start, so that a restart does not repeat one.
     last_version: u64,
     seq_floor: u64,
+    /// Nothing new could be stored the last time.
+    full: bool,
+    /// The newest time that a message got; rooms share it, so that no room's time runs backwards.
+    last_time: u64,
     swept: Instant,
     /// The room that the next idle step begins behind.
     pub(super) sweep_after: i64,
@@ -70,6 +74,8 @@ impl Writer {
             wal_pages,
             last_version: random,
             seq_floor,
+            full: false,
+            last_time: 0,
             swept: Instant::now(),
             sweep_after: 0,
         })
@@ -96,15 +102,18 @@ impl Writer {
     fn carry_out(&mut self, jobs: &mut Vec<Job>) -> bool {
         let mut outcomes = Vec::with_capacity(jobs.len());
         let first = self.shared.order.reserve();
-        let result = self.transact(jobs, first, &mut outcomes);
+        let low = self.disk.is_low();
+        let result = self.transact(jobs, first, low, &mut outcomes);
         let going_on = match result {
             Ok(()) => {
+                self.tell_full(low);
                 self.announce(outcomes);
                 true
             }
-            Err(error) => match self.take_back(&error, &outcomes) {
+            Err(error) => match self.take_back(&error) {
                 Failure::Refuse(refusal) => {
-                    refuse(outcomes, std::mem::take(jobs), &refusal);
+                    self.tell_full(low || refusal.code == Code::StorageFull);
+                    self.refuse(outcomes, std::mem::take(jobs), &refusal);
                     true
                 }
                 Failure::Fatal => {
@@ -122,20 +131,26 @@ impl Writer {
         &mut self,
         jobs: &mut Vec<Job>,
         first: u64,
+        low: bool,
         outcomes: &mut Vec<Outcome>,
     ) -> rusqlite::Result<()> {
-        let full = self.disk.is_low();
         let mut batch = Batch { seq: first, keys: HashMap::new(), trim: HashSet::new() };
-        self.begin()?;
+        let stored = jobs.iter().any(Job::is_stored);
+        if stored {
+            self.begin()?;
+        }
         let mut failed = Ok(());
         for job in std::mem::take(jobs) {
             if failed.is_err() {
                 jobs.push(job);
                 continue;
             }
-            failed = self.apply(job, full, &mut batch, outcomes);
+            failed = self.apply(job, low, &mut batch, outcomes);
         }
         failed?;
+        if !stored {
+            return Ok(());
+        }
         let mut rows = SWEEP_ROWS;
         for room in &batch.trim {
             if let Some(room) = self.book.at_hand(room) {
@@ -162,26 +177,26 @@ impl Writer {
                 outcomes.push(Outcome::Answer { result: Err(storage_full()), done });
             }
             Job::Publish { draft, keep, now, done } => match self.known(&draft, now, batch) {
-                Ok((None, mark)) => {
-                    let room = draft.room.clone();
-                    let stored = self.store(draft, keep, mark, now, batch);
-                    match stored {
-                        Ok((publication, place)) => {
-                            outcomes.push(Outcome::Stored { publication, place, mark, done });
-                        }
-                        Err(error) => {
-                            self.shared.order.unstamp(&room);
-                            outcomes.push(Outcome::Answer { result: Err(internal()), done });
-                            return Err(error);
-                        }
+                Ok((None, mark)) => match self.store(draft, keep, mark, now, batch) {
+                    Ok((publication, place)) => {
+                        outcomes.push(Outcome::Stored { publication, place, mark, done });
                     }
-                }
+                    Err(error) => {
+                        outcomes.push(Outcome::Answer { result: Err(internal()), done });
+                        return Err(error);
+                    }
+                },
                 Ok((Some(position), _)) => {
                     let result = Ok(Published { position: Some(position), ack: Ack::Local, duplicate: true });
                     outcomes.push(Outcome::Answer { result, done });
                 }
                 Err(refusal) => outcomes.push(Outcome::Answer { result: Err(refusal), done }),
             },
+            Job::Pass { draft, now, done } => {
+                self.last_time = now.max(self.last_time);
+                let publication = Arc::new(Publication::new(draft, None, self.last_time));
+                outcomes.push(Outcome::Passed { publication, done });
+            }
             Job::Put(put) if full && put.value.is_some() => {
                 outcomes.push(Outcome::Put { result: Err(storage_full()), done: put.done });
             }
@@ -210,7 +225,7 @@ impl Writer {
         }
     }
 
-    /// Writes one message down. After an error the caller takes its time back.
+    /// Writes one message down.
     fn store(
         &mut self,
         draft: Draft,
@@ -219,14 +234,14 @@ impl Writer {
         now: u64,
         batch: &mut Batch,
     ) -> rusqlite::Result<(Arc<Publication>, Place)> {
-        // Before anything that may fail: every way out of here has a time to take back.
-        let earliest = self.book.at_hand(&draft.room).map_or(0, |room| room.time);
-        let time = self.shared.order.stamp(&draft.room, now.max(earliest));
         let room = self.book.enter(&self.db, &draft.room, keep)?;
         let place = Place { epoch: room.head.epoch, offset: room.head.offset + 1, seq: batch.seq };
         if place.offset >> OFFSET_BITS != 0 {
             return Err(rusqlite::Error::IntegralValueOutOfRange(0, place.offset as i64));
         }
+        // The room's own time counts after a restart, when the clock may have been set back.
+        let time = now.max(self.last_time).max(room.time);
+        self.last_time = time;
         let publication = Arc::new(Publication::new(draft, Some(place), time));
         let weight = room.weight + publication.weight() as u64;
         let id = publication.id.0.to_be_bytes();
@@ -305,30 +320,61 @@ impl Writer {
                     let first = self.book.at_hand(&room).map_or(1, |room| room.first);
                     self.shared.heads.set(&room, head, first);
                     let published = Published { position: Some(position), ack: Ack::Local, duplicate: false };
-                    self.shared.order.spread(&room, place.seq, publication.time, || {
+                    self.shared.order.spread(place.seq, || {
                         self.door.deliver(publication);
                         done(Ok(published));
                     });
                 }
+                Outcome::Passed { publication, done } => self.pass(publication, done),
                 Outcome::Answer { result, done } => done(result),
                 Outcome::Put { result, done } => done(result),
             }
         }
     }
 
+    /// One line in the log when the disk is full, and one when it no longer is.
+    fn tell_full(&mut self, full: bool) {
+        match (self.full, full) {
+            (false, true) => tracing::warn!("the disk is full: nothing new is stored, reading goes on"),
+            (true, false) => tracing::info!("there is space on the disk again"),
+            _ => {}
+        }
+        self.full = full;
+    }
+
+    fn pass(&self, publication: Arc<Publication>, done: Done<Published>) {
+        self.door.deliver(publication);
+        done(Ok(Published { position: None, ack: Ack::None, duplicate: false }));
+    }
+
+    /// Answers what was not stored, and what was not even begun. What never was for the store is spread all the same.
+    fn refuse(&mut self, outcomes: Vec<Outcome>, jobs: Vec<Job>, refusal: &Refusal) {
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Stored { done, .. } | Outcome::Answer { done, .. } => done(Err(refusal.clone())),
+                Outcome::Passed { publication, done } => self.pass(publication, done),
+                Outcome::Put { done, .. } => done(Err(refusal.clone())),
+            }
+        }
+        for job in jobs {
+            match job {
+                Job::Pass { draft, now, done } => {
+                    self.last_time = now.max(self.last_time);
+                    self.pass(Arc::new(Publication::new(draft, None, self.last_time)), done);
+                }
+                job => job.refuse(refusal.clone()),
+            }
+        }
+    }
+
     /// Takes a transaction back that did not go through, and says what that means.
-    fn take_back(&mut self, error: &rusqlite::Error, outcomes: &[Outcome]) -> Failure {
+    fn take_back(&mut self, error: &rusqlite::Error) -> Failure {
         if !self.db.is_autocommit() && self.db.execute_batch("ROLLBACK").is_err() {
             return Failure::Fatal;
         }
         self.book.clear();
         // Whether the floor was raised in this transaction is not worth knowing: the next one writes it again.
         self.seq_floor = 0;
-        for outcome in outcomes {
-            if let Outcome::Stored { publication, .. } = outcome {
-                self.shared.order.unstamp(&publication.room);
-            }
-        }
         judge(error)
     }
 
@@ -369,7 +415,7 @@ impl Writer {
     /// After work that nobody waits for: goes on unless nobody can know what the disk has.
     fn survives(&mut self, result: rusqlite::Result<()>) -> bool {
         let Err(error) = result else { return true };
-        let fatal = matches!(self.take_back(&error, &[]), Failure::Fatal);
+        let fatal = matches!(self.take_back(&error), Failure::Fatal);
         if fatal {
             self.shared.fail(&format!("the store failed: {error}"));
         }
