@@ -1,8 +1,11 @@
 //! One order for everybody: publishers and subscribers on four workers, stored and ephemeral messages mixed.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 
 use parlor::{Limits, Running, Server};
+use parlor_engines::{EmbeddedEngine, Settings};
 use parlor_testkit::peer::Peer;
 use serde_json::json;
 
@@ -11,8 +14,16 @@ const PUBLISHERS: usize = 8;
 const EACH: usize = 200;
 
 fn server() -> Running {
+    server_on(None)
+}
+
+/// On a store in `data`, or on memory.
+fn server_on(data: Option<&Path>) -> Running {
     let mut server = Server::new();
     server.chat().workers(WORKERS).limits(Limits::Off);
+    if let Some(data) = data {
+        server.engine(Arc::new(EmbeddedEngine::open(Settings::new(data)).unwrap()));
+    }
     server.listen("127.0.0.1:0".parse().unwrap()).unwrap()
 }
 
@@ -20,7 +31,10 @@ fn server() -> Running {
 type Seen = (String, u64, Option<u64>);
 
 fn check(room: &'static str, mixed: bool) {
-    let server = server();
+    check_on(server(), room, mixed);
+}
+
+fn check_on(server: Running, room: &'static str, mixed: bool) {
     let address = server.address();
     let connect = |name: String| {
         let mut peer = Peer::connect(address, &format!("/ws?name={name}&room={room}"));
@@ -93,8 +107,29 @@ fn rooms_with_a_log_have_one_order_stored_and_ephemeral_mixed() {
 }
 
 #[test]
+fn rooms_on_disk_have_one_order_stored_and_ephemeral_mixed() {
+    let dir = tempfile::tempdir().unwrap();
+    check_on(server_on(Some(dir.path())), "order", true);
+}
+
+#[test]
+fn rings_beside_a_store_have_one_order() {
+    let dir = tempfile::tempdir().unwrap();
+    check_on(server_on(Some(dir.path())), "memory:order", true);
+}
+
+#[test]
 fn nobody_who_joins_in_the_middle_misses_anything_or_gets_it_twice() {
-    let server = server();
+    nobody_misses_anything(server());
+}
+
+#[test]
+fn nobody_who_joins_a_room_on_disk_misses_anything_or_gets_it_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    nobody_misses_anything(server_on(Some(dir.path())));
+}
+
+fn nobody_misses_anything(server: Running) {
     let address = server.address();
     let writer = thread::spawn(move || {
         let mut peer = Peer::connect(address, "/ws?name=writer");
