@@ -1,1 +1,46 @@
-//! Empty for now.
+//! The Rust client of Parlor.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), parlor_client::Error> {
+//! use parlor_client::{Event, Options};
+//!
+//! let (client, mut events) = Options::new("ws://localhost:9527").name("ann").connect().await?;
+//! client.join("lobby", 10).await?;
+//! client.publish("lobby", &"hi").await?;
+//! while let Some(event) = events.next().await {
+//!     if let Event::Message(message) = event {
+//!         println!("{}: {}", message.from.unwrap_or_default(), message.data);
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Client`] speaks the native protocol: it connects again after a break (back-off with full jitter), joins its rooms
+//! from the last position, and sends again what was not answered, with the same key. [`Socket`] is one WebSocket
+//! connection to any server, and [`api::Api`] the HTTP interface for backends. All of it runs on tokio; addresses are
+//! `ws://` and `http://`.
+
+mod address;
+pub mod api;
+mod backoff;
+mod client;
+mod driver;
+mod error;
+mod event;
+mod options;
+mod session;
+mod socket;
+
+pub use address::{Address, query_value};
+pub use client::{Client, Events, Message};
+pub use error::{Error, Refused};
+pub use event::Event;
+pub use options::Options;
+/// Where to begin, and which part of a history to read.
+pub use parlor_proto::native::command::{Begin, Range};
+/// What the server says, as values.
+pub use parlor_proto::native::decode as wire;
+pub use parlor_proto::native::decode::Welcome;
+pub use parlor_proto::position::Since;
+pub use socket::{Received, Socket, SocketOptions};

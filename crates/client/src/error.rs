@@ -1,0 +1,102 @@
+//! Why something was not done, sorted by whose move it is.
+
+use std::io;
+use std::time::Duration;
+
+use parlor_proto::codes::{CloseCode, Code};
+use parlor_proto::native::decode;
+
+/// What can go wrong for a client.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    // The caller's: change what is asked for.
+    /// The sentence shows a correct address.
+    #[error("{0}")]
+    BadAddress(String),
+    /// What was given to be sent has no JSON form.
+    #[error("the data has no JSON form: {0}")]
+    NoJson(#[source] serde_json::Error),
+    /// More requests wait for the connection than [`crate::Options::max_waiting`].
+    #[error("too many requests wait for the connection; await some of them first")]
+    QueueFull,
+    /// [`crate::Client::close`] was called, or the connection ended for good.
+    #[error("the client is closed")]
+    Closed,
+
+    // The server's.
+    /// The server said no.
+    #[error("{0}")]
+    Refused(Refused),
+    /// The server ended the connection and said why; [`Error::may_retry`] tells whether this client may come back.
+    #[error("the server ended the connection: {reason} ({code})")]
+    Ended { code: u16, reason: String, retry_after: Option<Duration> },
+    /// Whatever answers there is not Parlor, or a broken one.
+    #[error("{0}")]
+    BadAnswer(String),
+
+    // The network's.
+    #[error("cannot connect to {to}: {source}")]
+    Unreachable { to: String, source: io::Error },
+    #[error("the connection broke: {0}")]
+    Broken(#[from] io::Error),
+    /// The connection ended before the answer came. Whether the request was done is not known; what has a key can
+    /// be sent again with the same key.
+    #[error("the connection ended before the answer came")]
+    Disconnected,
+    #[error("no answer within {} s", .0.as_secs_f32())]
+    Timeout(Duration),
+}
+
+/// A refusal by the server.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Refused {
+    /// As sent; [`Refused::known`] has it as a value.
+    pub code: String,
+    /// A sentence for a person.
+    pub message: String,
+    pub retry_after: Option<Duration>,
+    /// With `name_taken`: names that are free.
+    pub suggestions: Vec<String>,
+}
+
+impl Refused {
+    /// The code, if this version knows it.
+    pub fn known(&self) -> Option<Code> {
+        Code::parse(&self.code)
+    }
+}
+
+impl From<decode::Error> for Refused {
+    fn from(error: decode::Error) -> Self {
+        let retry_after = error.retry_after.and_then(seconds);
+        Self { code: error.code, message: error.message, retry_after, suggestions: error.suggestions }
+    }
+}
+
+impl Error {
+    /// Whether trying to connect again can help without anybody changing anything.
+    pub fn may_retry(&self) -> bool {
+        match self {
+            Error::Unreachable { .. } | Error::Broken(_) | Error::Disconnected | Error::Timeout(_) => true,
+            Error::Ended { code, .. } => CloseCode(*code).reconnect(),
+            Error::Refused(refused) => refused.known().is_some_and(Code::is_temporary),
+            _ => false,
+        }
+    }
+
+    /// How long the server asked to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Error::Refused(refused) => refused.retry_after,
+            Error::Ended { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// A time from a server, which may have sent anything; a wait of more than a day is not one.
+pub(crate) fn seconds(value: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(value).ok().map(|wait| wait.min(Duration::from_secs(24 * 60 * 60)))
+}

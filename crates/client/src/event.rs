@@ -1,0 +1,38 @@
+//! What a client is told without having asked.
+
+use std::time::Duration;
+
+use parlor_proto::native::decode::{Bye, Direct, Joined, Message, Presence, Read, Welcome};
+
+use crate::error::{Error, Refused};
+
+/// Something happened. Messages of one room come in its order, each once.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The connection is open, for the first time or again.
+    Welcome(Welcome),
+    /// A room was joined, for the first time or again; its messages follow as events of their own. After a break,
+    /// `recovered` says whether what was missed follows; `Some(false)` is a gap, and `reason` says why.
+    Joined(Joined),
+    /// A room cannot be joined again after a break.
+    JoinRefused {
+        room: String,
+        refused: Refused,
+    },
+    Message(Message),
+    Direct(Direct),
+    Presence(Presence),
+    Read(Read),
+    /// The server says that it will end the connection, and why.
+    Bye(Bye),
+    /// A refusal that answers no request.
+    Error(Refused),
+    /// The connection is gone; the next attempt comes after this wait.
+    Waiting {
+        wait: Duration,
+        error: Error,
+    },
+    /// It is over. Nothing follows.
+    Closed(Error),
+}

@@ -1,0 +1,356 @@
+//! One WebSocket connection over TCP: any server's, whatever it speaks.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::time::{Duration, Instant};
+
+use parlor_proto::native::decode::ServerMessage;
+use parlor_proto::ws::handshake::{ClientHandshake, ClientRequest, Established, Refused as HandshakeRefused};
+use parlor_proto::ws::{CloseCode, Config, Connection, Event, Kind, Role, deflate::Offer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::address::Address;
+use crate::error::{Error, Refused};
+
+/// How to open a socket.
+#[derive(Clone, Debug)]
+pub struct SocketOptions {
+    /// Subprotocols, the preferred one first.
+    pub protocols: Vec<String>,
+    /// Further headers of the request, such as `Origin` or `Authorization`.
+    pub headers: Vec<(String, String)>,
+    /// Bytes of one message that is received.
+    pub max_message: usize,
+    /// `Some` offers compression.
+    pub deflate: Option<Offer>,
+    /// For name look-up, TCP and the opening handshake together.
+    pub timeout: Duration,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self {
+            protocols: Vec::new(),
+            headers: Vec::new(),
+            // A page of a replay is 256 KB, and servers of other makes send more.
+            max_message: 16 * 1024 * 1024,
+            deflate: None,
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// An open WebSocket.
+///
+/// [`Socket::recv`] also writes what is queued; a program that only sends must call [`Socket::flush`], and one that
+/// does neither answers no pings.
+#[derive(Debug)]
+pub struct Socket {
+    stream: TcpStream,
+    conn: Connection,
+    protocol: Option<String>,
+    /// Frames that wait to be written, from `written` on.
+    out: Vec<u8>,
+    written: usize,
+    /// What one read gave and nobody has taken yet.
+    received: VecDeque<Received>,
+}
+
+/// What arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    Text(String),
+    Binary(Vec<u8>),
+    /// A ping (which has been answered) or a pong: the other side lives.
+    Alive,
+    /// The connection is over; 1006 when it broke, 1005 when the peer gave no code. Given again at every call.
+    Closed {
+        code: u16,
+        reason: String,
+    },
+}
+
+impl Socket {
+    /// Connects and shakes hands.
+    ///
+    /// # Errors
+    /// The address cannot be reached, or what answers refuses or is no WebSocket server.
+    pub async fn open(address: &Address, options: &SocketOptions) -> Result<Self, Error> {
+        let opened = timeout(options.timeout, open(address, options)).await;
+        opened.map_err(|_| Error::Timeout(options.timeout))?
+    }
+
+    /// The subprotocol that the server chose.
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol.as_deref()
+    }
+
+    /// The next thing that arrives. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// None after the handshake: a broken connection is [`Received::Closed`] with 1006.
+    pub async fn recv(&mut self) -> Received {
+        loop {
+            if let Some(received) = self.received.pop_front() {
+                if matches!(received, Received::Closed { .. }) {
+                    self.received.push_back(received.clone());
+                }
+                return received;
+            }
+            if let Err(error) = self.turn().await {
+                self.lost(&error.to_string());
+            }
+        }
+    }
+
+    /// Queues a text message; `false` when the connection is closing.
+    pub fn queue_text(&mut self, text: &str) -> bool {
+        self.conn.write_message(Kind::Text, text.as_bytes(), &mut self.out)
+    }
+
+    /// Queues a binary message; `false` when the connection is closing.
+    pub fn queue_binary(&mut self, bytes: &[u8]) -> bool {
+        self.conn.write_message(Kind::Binary, bytes, &mut self.out)
+    }
+
+    /// Queues a ping.
+    pub fn queue_ping(&mut self) {
+        self.conn.ping(b"");
+        self.conn.poll_transmit(&mut self.out);
+    }
+
+    /// Bytes that are queued and not written yet.
+    pub fn queued(&self) -> usize {
+        self.out.len() - self.written
+    }
+
+    /// Writes all that is queued. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        while self.queued() > 0 {
+            self.stream.writable().await?;
+            self.write_now()?;
+        }
+        Ok(())
+    }
+
+    /// Sends one text message.
+    ///
+    /// # Errors
+    /// The connection broke or is closing.
+    pub async fn send_text(&mut self, text: &str) -> io::Result<()> {
+        if !self.queue_text(text) {
+            return Err(ErrorKind::NotConnected.into());
+        }
+        self.flush().await
+    }
+
+    /// Starts the closing handshake; [`Socket::recv`] goes on until [`Received::Closed`].
+    pub fn start_close(&mut self, code: u16, reason: &str) {
+        self.conn.close(Instant::now(), CloseCode(code), reason);
+        self.conn.poll_transmit(&mut self.out);
+    }
+
+    /// Closes politely and waits for the other side, at most for the handshake's own deadline.
+    pub async fn close(mut self, code: u16, reason: &str) {
+        self.start_close(code, reason);
+        while !matches!(self.recv().await, Received::Closed { .. }) {}
+        // The other side may have gone already; there is nobody left to tell.
+        let _ = self.flush().await;
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// Waits until the socket can do something, and does it.
+    async fn turn(&mut self) -> io::Result<()> {
+        let interest =
+            if self.queued() > 0 { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        let ready = match self.conn.poll_timeout() {
+            None => self.stream.ready(interest).await?,
+            Some(deadline) => {
+                match tokio::time::timeout_at(deadline.into(), self.stream.ready(interest)).await {
+                    Ok(ready) => ready?,
+                    Err(_) => {
+                        self.conn.handle_timeout(Instant::now());
+                        return Err(ErrorKind::TimedOut.into());
+                    }
+                }
+            }
+        };
+        if ready.is_writable() {
+            self.write_now()?;
+        }
+        if ready.is_readable() || ready.is_read_closed() {
+            self.read_now()?;
+        }
+        Ok(())
+    }
+
+    fn read_now(&mut self) -> io::Result<()> {
+        let mut buffer = [0; READ];
+        match self.stream.try_read(&mut buffer) {
+            Ok(0) => {
+                if let Some(Event::Closed { code, reason, .. }) = self.conn.receive_eof() {
+                    let reason = if reason.is_empty() { "the connection broke" } else { reason };
+                    self.received.push_back(Received::Closed { code, reason: reason.to_owned() });
+                } else {
+                    self.lost("the connection broke");
+                }
+                Ok(())
+            }
+            Ok(length) => {
+                self.take(&mut buffer[..length]);
+                // Pongs should not wait for the next turn.
+                self.write_now()
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn take(&mut self, bytes: &mut [u8]) {
+        let mut arrived = self.conn.receive(Instant::now(), bytes);
+        while let Some(event) = arrived.poll_event() {
+            self.received.push_back(match event {
+                Event::Text(text) => Received::Text(text.to_owned()),
+                Event::Binary(bytes) => Received::Binary(bytes.to_owned()),
+                Event::Ping(_) | Event::Pong(_) => Received::Alive,
+                Event::Closed { code, reason, .. } => Received::Closed { code, reason: reason.to_owned() },
+                Event::Failed(failure) => {
+                    Received::Closed { code: failure.close_code().0, reason: failure.reason().to_owned() }
+                }
+            });
+        }
+        drop(arrived);
+        self.conn.poll_transmit(&mut self.out);
+    }
+
+    fn write_now(&mut self) -> io::Result<()> {
+        while self.queued() > 0 {
+            match self.stream.try_write(&self.out[self.written..]) {
+                Ok(length) => self.written += length,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        // An idle socket keeps no buffer.
+        self.out = Vec::new();
+        self.written = 0;
+        Ok(())
+    }
+
+    fn lost(&mut self, why: &str) {
+        self.received.push_back(Received::Closed { code: CloseCode::LOST.0, reason: why.to_owned() });
+    }
+}
+
+/// Bytes of one read: what a loopback or network burst gives, and still fine on a stack.
+const READ: usize = 16 * 1024;
+
+/// The most that is kept of an answer other than 101: enough for any sentence.
+const MAX_REFUSAL: usize = 16 * 1024;
+
+async fn open(address: &Address, options: &SocketOptions) -> Result<Socket, Error> {
+    let unreachable = |source| Error::Unreachable { to: address.authority.clone(), source };
+    let mut stream = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(unreachable)?;
+    // Messages are small and are written whole: waiting for company only delays them.
+    stream.set_nodelay(true)?;
+    let mut out = Vec::new();
+    let protocols: Vec<&str> = options.protocols.iter().map(String::as_str).collect();
+    let headers: Vec<(&str, &str)> =
+        options.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let request = ClientRequest {
+        host: &address.authority,
+        target: &address.target,
+        protocols: &protocols,
+        deflate: options.deflate,
+        headers: &headers,
+    };
+    let mut handshake = ClientHandshake::new(&request, random()?, &mut out);
+    stream.write_all(&out).await?;
+    let (established, mut rest) = answer(&mut stream, &mut handshake).await?;
+    let config = Config {
+        max_message: options.max_message,
+        deflate: established.deflate,
+        mask_seed: random()?,
+        ..Config::default()
+    };
+    let mut socket = Socket {
+        stream,
+        conn: Connection::new(Role::Client, &config),
+        protocol: established.protocol,
+        out: Vec::new(),
+        written: 0,
+        received: VecDeque::new(),
+    };
+    // The server's first frames may have come with its answer.
+    socket.take(&mut rest);
+    socket.write_now()?;
+    Ok(socket)
+}
+
+async fn answer(
+    stream: &mut TcpStream,
+    handshake: &mut ClientHandshake,
+) -> Result<(Established, Vec<u8>), Error> {
+    // Kept besides, because a refusal's body stands behind its head.
+    let mut all = Vec::new();
+    loop {
+        let mut buffer = vec![0; 4096];
+        let length = stream.read(&mut buffer).await?;
+        if length == 0 {
+            return Err(Error::BadAnswer("the server ended the connection without an answer".into()));
+        }
+        all.extend_from_slice(&buffer[..length]);
+        match handshake.receive(&buffer[..length]) {
+            Ok(None) => {}
+            Ok(Some((established, used))) => return Ok((established, buffer[used..length].to_vec())),
+            Err(HandshakeRefused::Status(response)) => {
+                let wanted = response.header("Content-Length").and_then(|text| text.parse().ok());
+                let body = body(stream, all, wanted.unwrap_or(0)).await?;
+                return Err(refusal(response.status, &body));
+            }
+            Err(error) => return Err(Error::BadAnswer(error.to_string())),
+        }
+    }
+}
+
+/// The `wanted` bytes behind the head in `all`, or as many of them as are reasonable.
+async fn body(stream: &mut TcpStream, mut all: Vec<u8>, wanted: usize) -> Result<Vec<u8>, Error> {
+    let start = all.windows(4).position(|four| four == b"\r\n\r\n").map_or(all.len(), |end| end + 4);
+    let end = start + wanted.min(MAX_REFUSAL);
+    while all.len() < end {
+        let mut buffer = [0; 1024];
+        match stream.read(&mut buffer).await? {
+            0 => break,
+            length => all.extend_from_slice(&buffer[..length]),
+        }
+    }
+    Ok(all.get(start..end.min(all.len())).unwrap_or_default().to_vec())
+}
+
+/// What an answer other than 101 says: Parlor's own refusals are JSON, other servers get a sentence made for them.
+pub(crate) fn refusal(status: u16, body: &[u8]) -> Error {
+    let text = String::from_utf8_lossy(body);
+    if let Ok(ServerMessage::Error(error)) = ServerMessage::parse(&text) {
+        return Error::Refused(Refused::from(error));
+    }
+    let hint = match status {
+        300..=399 => "; it points elsewhere, and this client does not follow",
+        401 | 403 => "; it wants to know who this is, or does not want this one",
+        404 => "; nothing is at this path",
+        426 => "; it is not a WebSocket address",
+        _ => "",
+    };
+    Error::BadAnswer(format!("the server answered with status {status}{hint}"))
+}
+
+/// Random bytes from the system.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(bytes)
+}

@@ -1,0 +1,5 @@
+//! The client beside servers that follow a script.
+
+mod http;
+mod reconnect;
+mod script;

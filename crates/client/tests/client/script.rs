@@ -1,0 +1,119 @@
+//! A server that follows a script: it accepts, shakes hands, and says and expects literal texts.
+
+use std::time::{Duration, Instant};
+
+use parlor_proto::ws::handshake::{RequestReader, write_response};
+use parlor_proto::ws::{CloseCode, Config, Connection, Event, Kind, Role};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+/// No test waits longer than this for a fact.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Script {
+    listener: TcpListener,
+}
+
+pub(crate) struct Peer {
+    stream: TcpStream,
+    conn: Connection,
+    texts: Vec<String>,
+    pub(crate) target: String,
+    pub(crate) authorization: Option<String>,
+}
+
+impl Script {
+    pub(crate) async fn new() -> (Self, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("ws://{}", listener.local_addr().unwrap());
+        (Self { listener }, address)
+    }
+
+    /// The next TCP connection, before anything was read.
+    pub(crate) async fn accept(&self) -> TcpStream {
+        timeout(PATIENCE, self.listener.accept()).await.unwrap().unwrap().0
+    }
+
+    /// The next WebSocket connection.
+    pub(crate) async fn open(&self) -> Peer {
+        let mut stream = self.accept().await;
+        let mut reader = RequestReader::default();
+        let request = loop {
+            let mut buffer = [0; 1024];
+            let length = stream.read(&mut buffer).await.unwrap();
+            if let Some((request, _)) = reader.receive(&buffer[..length]).unwrap() {
+                break request;
+            }
+        };
+        let accepted = request.check().unwrap();
+        let mut out = Vec::new();
+        write_response(&accepted, Some("parlor.v1"), None, &[], &mut out);
+        stream.write_all(&out).await.unwrap();
+        let authorization = request.header("Authorization").map(str::to_owned);
+        let target = request.target().to_owned();
+        let conn = Connection::new(Role::Server, &Config::default());
+        Peer { stream, conn, texts: Vec::new(), target, authorization }
+    }
+
+    /// The next WebSocket connection, welcomed as `user`.
+    pub(crate) async fn welcome(&self, user: &str) -> Peer {
+        let mut peer = self.open().await;
+        let welcome = format!(
+            r#"{{"type":"welcome","session":"s","user":"{user}","name":"ann","token":"secret","protocol":1,"server":"test","limits":{{"data":65536}}}}"#
+        );
+        peer.say(&welcome).await;
+        peer
+    }
+}
+
+impl Peer {
+    pub(crate) async fn say(&mut self, text: &str) {
+        let mut out = Vec::new();
+        self.conn.write_message(Kind::Text, text.as_bytes(), &mut out);
+        self.stream.write_all(&out).await.unwrap();
+    }
+
+    pub(crate) async fn expect(&mut self, text: &str) {
+        assert_eq!(self.hear().await, text);
+    }
+
+    /// The next text, whatever it is; "closed CODE" at the end.
+    pub(crate) async fn hear(&mut self) -> String {
+        while self.texts.is_empty() {
+            let mut buffer = [0; 4096];
+            let length = timeout(PATIENCE, self.stream.read(&mut buffer)).await.unwrap().unwrap();
+            let mut arrived = self.conn.receive(Instant::now(), &mut buffer[..length]);
+            while let Some(event) = arrived.poll_event() {
+                match event {
+                    Event::Text(text) => self.texts.push(text.to_owned()),
+                    Event::Closed { code, .. } => self.texts.push(format!("closed {code}")),
+                    _ => {}
+                }
+            }
+            drop(arrived);
+            if length == 0 {
+                self.texts.push("end".to_owned());
+            }
+            self.flush().await;
+        }
+        self.texts.remove(0)
+    }
+
+    pub(crate) async fn close(mut self, code: u16) {
+        self.conn.close(Instant::now(), CloseCode(code), "");
+        self.flush().await;
+        let mut heard = String::new();
+        while !heard.starts_with("closed") {
+            heard = self.hear().await;
+            assert_ne!(heard, "end", "the close was not answered");
+        }
+    }
+
+    async fn flush(&mut self) {
+        let mut out = Vec::new();
+        self.conn.poll_transmit(&mut out);
+        // The other side may be gone already.
+        let _ = self.stream.write_all(&out).await;
+    }
+}
