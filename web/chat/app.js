@@ -175,6 +175,14 @@ export class App {
     return [...this.people().keys(), ...(this.parlor.name === undefined ? [] : [this.parlor.name])];
   }
 
+  /** Whether what was missed during a break is still arriving. */
+  get isCatchingUp() {
+    for (const { kind, name, catching } of this.conversations.values()) {
+      if (catching || (kind === "r" && this.parlor.rooms.get(name)?.joined === false)) return true;
+    }
+    return false;
+  }
+
   get unread() {
     let sum = 0;
     for (const { unread } of this.conversations.values()) sum += unread;

@@ -11,3 +11,8 @@ export function avatar(user, name, size = "") {
 export function hueClass(user) {
   return user === undefined ? "" : `hue-${hueOf(user)}`;
 }
+
+/** The page's own sign. */
+export function logo() {
+  return [h("img", { src: "/chat/icon.svg", alt: "", width: "28", height: "28" }), "Parlor"];
+}

@@ -8,7 +8,7 @@
  */
 
 // Every pattern is bounded or anchored, because a text may hold 64 KB that somebody chose to make it slow.
-const FENCE = /```([\w+#.-]*)[ \t]*\n([\s\S]*?)(?:\n)?```(?!`)/g;
+const FENCE = /```([\w+#.-]*)[ \t]*\n([\s\S]*?)\n?```(?!`)\n?/g;
 const CODE = /(?<!`)(`+)([^`\n](?:[^\n]*?[^`\n])?)\1(?!`)/g;
 /** Only ASCII, because a link inside a Chinese sentence ends where the sentence goes on. */
 const LINK = /https?:\/\/[!-~]{1,2048}/gi;

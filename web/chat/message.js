@@ -25,7 +25,7 @@ export function drawMessage(app, item, head, old) {
   const name = h("span", { class: `name ${hueClass(item.user)}` }, from);
   const element = h(
     "li",
-    { class: `message ${head ? "head" : ""} ${own ? "own" : ""} ${called && !own ? "called" : ""} ${item.status}`, "aria-label": `${from}, ${clock(item.time)}` },
+    { class: `message ${head ? "first" : ""} ${own ? "own" : ""} ${called && !own ? "called" : ""} ${item.status}`, "aria-label": `${from}, ${clock(item.time)}` },
     h("div", { class: "gutter" }, head ? face(item, from) : time.cloneNode(true)),
     h(
       "div",
@@ -70,7 +70,7 @@ function node(token, app) {
     case "link":
       return h("a", { href: token.href, target: "_blank", rel: "noopener noreferrer nofollow" }, token.text);
     case "mention":
-      return h("span", { class: `mention ${token.name.toLowerCase() === app.parlor.name?.toLowerCase() ? "me" : ""}` }, token.text);
+      return h("span", { class: `mention ${token.name.toLowerCase() === app.parlor.name?.toLowerCase() ? "self" : ""}` }, token.text);
   }
 }
 

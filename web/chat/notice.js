@@ -17,7 +17,7 @@ export function notice(app) {
 
   const draw = () => {
     const { parlor, outage } = app;
-    const { kind, sentence } = told(outage.notice(parlor.waiting), patient);
+    const { kind, sentence } = told(outage.notice(parlor.waiting, app.isCatchingUp), patient);
     element.hidden = sentence === "";
     element.className = `notice ${kind}`;
     act.hidden = kind !== "down" && kind !== "closed";
@@ -45,13 +45,14 @@ function told(notice, patient) {
     case "down": {
       const left = notice.retryAt === undefined ? 0 : Math.ceil((notice.retryAt - Date.now()) / 1000);
       const when = left > 0 ? t.tryingAgain(left) : t.tryingNow;
-      return { kind: "down", sentence: [t.lost, notice.waiting > 0 ? t.waits(notice.waiting) : t.keepWriting, when].join(" ") };
+      return { kind: "down", sentence: [t.lost, notice.waiting > 0 ? t.waits(notice.waiting) : t.keepWriting, when].join(t.gap) };
     }
     case "back": {
       const parts = [t.backAgain, ...notice.notRecovered.map(t.notRecovered)];
-      if (notice.notRecovered.length === 0 || notice.caught > 0) parts.push(t.caughtUp(notice.caught));
+      const whole = !notice.catching && notice.notRecovered.length === 0;
+      if (whole || notice.caught > 0) parts.push(t.caughtUp(notice.caught));
       if (notice.resent > 0) parts.push(t.sentWaiting(notice.resent));
-      return { kind: "back", sentence: parts.join(" ") };
+      return { kind: "back", sentence: parts.join(t.gap) };
     }
     case "closed": {
       const own = /** @type {{[key: string]: unknown}} */ (t)[`closed_${notice.code}`];

@@ -5,7 +5,7 @@
  * @typedef {{kind: "none"}
  *   | {kind: "connecting"}
  *   | {kind: "down", retryAt: number | undefined, waiting: number}
- *   | {kind: "back", caught: number, resent: number, notRecovered: string[]}
+ *   | {kind: "back", catching: boolean, caught: number, resent: number, notRecovered: string[]}
  *   | {kind: "closed", code: number, reason: string}} Notice
  */
 
@@ -56,8 +56,12 @@ export class Outage {
     return true;
   }
 
-  /** @param {number} waiting  messages without an answer now @returns {Notice} */
-  notice(waiting) {
+  /**
+   * @param {number} waiting  messages without an answer now
+   * @param {boolean} catching  what was missed is still arriving
+   * @returns {Notice}
+   */
+  notice(waiting, catching) {
     switch (this.#phase) {
       case "first":
         // The first attempt is no news; that it failed is.
@@ -67,7 +71,7 @@ export class Outage {
       case "down":
         return { kind: "down", retryAt: this.#state.retryAt, waiting };
       case "back":
-        return { kind: "back", caught: this.#caught, resent: this.#resent, notRecovered: this.#notRecovered };
+        return { kind: "back", catching, caught: this.#caught, resent: this.#resent, notRecovered: this.#notRecovered };
       case "closed":
         return { kind: "closed", code: this.#state.code ?? 0, reason: this.#state.reason ?? "" };
     }

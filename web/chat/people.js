@@ -25,7 +25,7 @@ export function people(app, done) {
     const { current, parlor } = app;
     const members = current.kind === "r" ? [...current.members] : [];
     members.sort(([a, left], [b, right]) => Number(b === parlor.user) - Number(a === parlor.user) || left.localeCompare(right));
-    say(heading, current.kind === "r" ? t.here(current.count) : t.people);
+    say(heading, current.kind === "d" ? "" : current.count === 1 ? t.onlyYou : t.here(current.count));
     keyed(list, members, ([user]) => user, ([user, name], old) => old ?? member(app, user, name, done));
     const rest = current.kind === "r" ? current.count - members.length : 0;
     more.hidden = rest <= 0;

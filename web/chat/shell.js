@@ -56,6 +56,7 @@ export function mount(app, root) {
   const closeDrawer = () => {
     showMembers();
     root.dataset.aside = "people";
+    fitAside();
     app.bus.emit("compose", undefined);
   };
   const show = (/** @type {"list" | "talk"} */ pane) => {
@@ -73,11 +74,17 @@ export function mount(app, root) {
 
   const keys = keyListener(app, shell);
   addEventListener("keydown", keys);
+  /** Two people need no list of who is here. */
+  const fitAside = () => {
+    if (root.dataset.aside !== "talk") root.dataset.aside = app.current.kind === "r" ? "people" : "none";
+  };
   app.bus.on("open", () => {
     show("talk");
+    fitAside();
     if (!NARROW.matches) app.bus.emit("compose", undefined);
   });
   show(app.pane);
+  fitAside();
   messages.opened();
   writing.opened();
   if (!NARROW.matches) app.bus.emit("compose", undefined);

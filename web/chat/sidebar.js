@@ -1,6 +1,6 @@
 // The list on the left: rooms, people one talks to, and who one is.
 import { h, icon, iconButton, keyed, set } from "./dom.js";
-import { avatar } from "./face.js";
+import { avatar, logo } from "./face.js";
 import { words } from "./i18n.js";
 import { askPerson, askRoom } from "./ask.js";
 import { openMenu } from "./menu.js";
@@ -21,7 +21,7 @@ export function sidebar(app) {
   const element = h(
     "nav",
     { class: "side", "aria-label": `${t.rooms}, ${t.people}` },
-    h("header", { class: "brand" }, h("h1", {}, "Parlor")),
+    h("header", { class: "brand" }, h("h1", { class: "logo" }, ...logo())),
     h(
       "div",
       { class: "side-lists" },

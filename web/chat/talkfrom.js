@@ -26,11 +26,12 @@ export function talkFrom(app, close) {
 /** @param {import("./lines.js").Line} line */
 function way({ id, text }) {
   const t = words();
+  const name = t[`line_${id}`];
   return h(
     "section",
     { class: "way" },
-    h("h3", {}, t[`line_${id}`]),
+    h("header", {}, h("h3", {}, name), copyButton(text, t.copyLine(name))),
     h("p", { class: "hint" }, t[`line_${id}_note`]),
-    h("div", { class: "block" }, h("pre", { tabindex: "0" }, h("code", {}, text)), copyButton(text, t.copyLine(t[`line_${id}`]))),
+    h("div", { class: "block" }, h("pre", { tabindex: "0", "aria-label": name }, h("code", {}, text))),
   );
 }

@@ -1,5 +1,6 @@
 // The first visit: one question, one button.
 import { h, say } from "./dom.js";
+import { logo } from "./face.js";
 import { LANGUAGES, language, sentenceFor, setLanguage, words } from "./i18n.js";
 import { parseAddress } from "./conversation.js";
 
@@ -52,7 +53,7 @@ export function welcome(root, enter, before = {}) {
   const form = h(
     "form",
     { class: "welcome", on: { submit: (/** @type {Event} */ event) => (event.preventDefault(), submit(input.value)) } },
-    h("p", { class: "logo", "aria-hidden": "true" }, "Parlor"),
+    h("p", { class: "logo" }, ...logo()),
     h("h1", {}, t.welcomeTitle),
     h("p", { class: "quiet" }, t.welcomeText),
     h("label", { for: "name" }, t.nameQuestion),

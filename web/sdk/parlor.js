@@ -207,6 +207,8 @@ export class Parlor extends Emitter {
     const command = { type: /** @type {const} */ ("publish"), room, data, event, echo, store };
     if (store === false) return this.#requests.ask(command, { repeat: false });
     const keeps = this.rooms.get(room)?.keeps ?? true;
+    // A message ends what was being written; the next key press begins something new.
+    this.#typed.delete(room);
     return this.#outbox.put({ ...command, key: key ?? (keeps ? this.newKey() : undefined) });
   }
 

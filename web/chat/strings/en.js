@@ -84,7 +84,8 @@ export const en = {
   tooLong: (/** @type {number} */ over) => `Too long by ${plural(over, "byte", "bytes")}. Send it in parts.`,
   callSomebody: "Call somebody",
 
-  // The connection, in words
+  // The connection, in words; `gap` stands between two sentences
+  gap: " ",
   connecting: "Connecting …",
   lost: "No connection.",
   tryingAgain: (/** @type {number} */ seconds) => `Next try in ${seconds} s.`,

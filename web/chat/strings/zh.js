@@ -81,7 +81,8 @@ export const zh = {
   tooLong: (over) => `超出 ${over} 字节，请分几次发。`,
   callSomebody: "提到某人",
 
-  // The connection, in words
+  // The connection, in words; `gap` stands between two sentences
+  gap: "",
   connecting: "正在连接…",
   lost: "连接断了。",
   tryingAgain: (seconds) => `${seconds} 秒后重试。`,
@@ -171,7 +172,7 @@ export const zh = {
   cancel: "取消",
   close: "关闭",
   signedInAs: (name) => `你是 ${name}`,
-  serverLine: (server, durability) => `${server}：${durability}`,
+  serverLine: (server) => server,
 
   // Keys
   key_help: "显示快捷键",
