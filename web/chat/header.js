@@ -16,7 +16,7 @@ export function header(app, shell) {
   const people = h("button", { type: "button", class: "count", "aria-label": t.peopleHere, title: t.peopleHere, on: { click: shell.showPeople } }, icon("people"), count);
   const person = h("span", { class: "presence" });
   const talk = h("button", { type: "button", class: "talk-from", "aria-label": t.talkFrom, title: t.talkFrom, on: { click: shell.showTalkFrom } }, icon("code"), h("span", {}, t.talkFromShort));
-  const element = h("header", { class: "head" }, iconButton("back", t.back, shell.showList, { class: "to-list" }), name, person, h("span", { class: "space" }), people, talk);
+  const element = h("header", { class: "bar" }, iconButton("back", t.back, shell.showList, { class: "to-list" }), name, person, h("span", { class: "space" }), people, talk);
 
   const draw = () => {
     const { current } = app;
