@@ -20,7 +20,7 @@ pub enum Error {
     /// More requests wait for the connection than [`crate::Options::max_waiting`].
     #[error("too many requests wait for the connection; await some of them first")]
     QueueFull,
-    /// [`crate::Client::close`] was called, or the connection ended for good.
+    /// [`crate::Events`] was dropped, or the connection ended for good.
     #[error("the client is closed")]
     Closed,
 
