@@ -151,6 +151,8 @@ fn drive(
                 conn.handle_timeout(Instant::now());
                 0
             }
+            // Who has said goodbye may go without waiting for the other's answer.
+            Err(_) if conn.state() != State::Open => return Ok(()),
             Err(error) => return Err(error),
         };
     }
@@ -187,9 +189,11 @@ fn for_messages(address: &str, target: &str, mut f: impl FnMut(&str)) -> io::Res
         conn.poll_transmit(&mut out);
         stream.write_all(&out)?;
         bytes.resize(4096, 0);
-        match stream.read(&mut bytes)? {
-            0 => return Ok(()),
-            read => bytes.truncate(read),
+        match stream.read(&mut bytes) {
+            Ok(0) => return Ok(()),
+            Ok(read) => bytes.truncate(read),
+            Err(_) if conn.state() != State::Open => return Ok(()),
+            Err(error) => return Err(error),
         }
     }
 }
