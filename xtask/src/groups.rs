@@ -48,11 +48,11 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { name: "tidy", reason: "formatting, lints and the rules of the house", minutes: 6, full_minutes: 6, quick: true, interop: false, run: run_tidy },
     Group { name: "unit", reason: "unit, property, engine and cross-crate tests", minutes: 14, full_minutes: 20, quick: true, interop: false, run: run_unit },
     Group { name: "doc", reason: "the documentation builds without warnings", minutes: 4, full_minutes: 4, quick: false, interop: false, run: run_doc },
-    Group { name: "kill", reason: "kill -9 loses nothing that was acknowledged", minutes: 10, full_minutes: 60, quick: false, interop: false, run: run_kill },
+    Group { name: "kill", reason: "kill -9 loses nothing that was acknowledged", minutes: 15, full_minutes: 60, quick: false, interop: false, run: run_kill },
     Group { name: "fuzz", reason: "a minute of coverage-guided fuzzing", minutes: 20, full_minutes: 30, quick: false, interop: false, run: run_fuzz },
-    Group { name: "conformance", reason: "Autobahn|Testsuite, both roles", minutes: 12, full_minutes: 90, quick: false, interop: true, run: run_conformance },
+    Group { name: "conformance", reason: "Autobahn|Testsuite, both roles", minutes: 25, full_minutes: 90, quick: false, interop: true, run: run_conformance },
     Group { name: "clients", reason: "Python clients, curl lines and hostile input on the real binary", minutes: 6, full_minutes: 10, quick: false, interop: true, run: run_clients },
-    Group { name: "browser", reason: "people in real Chromium", minutes: 10, full_minutes: 15, quick: false, interop: true, run: run_browser },
+    Group { name: "browser", reason: "people in real Chromium", minutes: 15, full_minutes: 15, quick: false, interop: true, run: run_browser },
     Group { name: "deny", reason: "licences and sources of dependencies", minutes: 2, full_minutes: 15, quick: false, interop: false, run: run_deny },
 ];
 
