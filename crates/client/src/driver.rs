@@ -14,9 +14,9 @@ use crate::backoff;
 use crate::client::{Caller, Client, Events};
 use crate::error::{Error, seconds};
 use crate::event::Event;
-use crate::options::Options;
+use crate::options::{Opened, Options};
 use crate::session::{Asked, Given, Session};
-use crate::socket::{Received, Socket, SocketOptions, random};
+use crate::socket::{Received, Socket, random};
 
 /// Events that may wait for the program; then reading stops, and the server notices a slow reader.
 const EVENTS: usize = 1_000;
@@ -36,7 +36,8 @@ const HEALTHY: Duration = Duration::from_secs(10);
 /// How long the server may take to say welcome.
 const HELLO: Duration = Duration::from_secs(10);
 
-pub(crate) async fn start(options: Options) -> Result<(Client, Events), Error> {
+/// Connects for the first time; with a socket that is open already, goes on with that.
+pub(crate) async fn start(options: Options, socket: Option<Socket>) -> Result<(Client, Events), Error> {
     let (requests, asked) = mpsc::channel(64);
     let (give, events) = mpsc::channel(EVENTS);
     let client = Client { requests, answer_within: options.answer_within };
@@ -44,9 +45,29 @@ pub(crate) async fn start(options: Options) -> Result<(Client, Events), Error> {
     let session = Session::new(options.max_waiting);
     let mut driver =
         Driver { options, token, session, asked, give, given: VecDeque::new(), attempt: 0, over: false };
-    let opened = driver.open().await?;
+    let opened = match socket {
+        Some(socket) => driver.greet(socket).await?,
+        None => driver.open().await?,
+    };
     tokio::spawn(driver.run(opened));
     Ok((client, Events { events }))
+}
+
+/// Connects to whatever speaks WebSocket at exactly this address, or, if nothing does at its root, to Parlor there.
+pub(crate) async fn start_any(options: Options) -> Result<Opened, Error> {
+    let exact = options.exact(options.token.as_deref())?;
+    let how = options.socket_options(options.token.as_deref());
+    let socket = match Socket::open(&exact, &how).await {
+        Err(Error::BadAnswer(_)) if exact.path() == "/" => {
+            Socket::open(&options.target(options.token.as_deref())?, &how).await?
+        }
+        opened => opened?,
+    };
+    if socket.protocol() != Some(SUBPROTOCOL) {
+        return Ok(Opened::Plain(socket));
+    }
+    let (client, events) = start(options, Some(socket)).await?;
+    Ok(Opened::Parlor(client, events))
 }
 
 struct Driver {
@@ -129,16 +150,19 @@ impl Driver {
         }
     }
 
-    /// One attempt: connects, waits for the welcome, and sends what the session wants sent.
+    /// One attempt to connect.
     async fn open(&mut self) -> Result<Socket, Error> {
         let address = self.options.target(self.token.as_deref())?;
-        let mut headers = self.options.headers.clone();
-        if let Some(token) = &self.token {
-            headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
+        let socket = Socket::open(&address, &self.options.socket_options(self.token.as_deref())).await?;
+        self.greet(socket).await
+    }
+
+    /// Waits for the welcome, and queues what the session wants sent.
+    async fn greet(&mut self, mut socket: Socket) -> Result<Socket, Error> {
+        // A server of another kind may be silent for ever; its answer to the handshake tells at once.
+        if socket.protocol() != Some(SUBPROTOCOL) {
+            return Err(not_parlor());
         }
-        let options =
-            SocketOptions { protocols: vec![SUBPROTOCOL.to_owned()], headers, ..SocketOptions::default() };
-        let mut socket = Socket::open(&address, &options).await?;
         let welcome =
             timeout(HELLO, self.welcome(&mut socket)).await.map_err(|_| Error::Timeout(HELLO))??;
         if self.options.keep_account && self.token.is_none() {
@@ -161,11 +185,9 @@ impl Driver {
                     Ok(ServerMessage::Welcome(welcome)) => return Ok(welcome),
                     Ok(ServerMessage::Error(error)) => said = Some(Error::Refused(error.into())),
                     Ok(ServerMessage::Bye(bye)) => said = said.or(Some(farewell(bye))),
-                    _ => return Err(Error::BadAnswer("whatever answers there is not Parlor".into())),
+                    _ => return Err(not_parlor()),
                 },
-                Received::Binary(_) => {
-                    return Err(Error::BadAnswer("whatever answers there is not Parlor".into()));
-                }
+                Received::Binary(_) => return Err(not_parlor()),
                 Received::Alive => {}
                 Received::Closed { code, reason } => return Err(said.unwrap_or(ended(code, reason))),
             }
@@ -287,6 +309,10 @@ async fn hand_out(given: &mut VecDeque<Given<Caller>>, give: &mpsc::Sender<Event
         // A caller that has given up needs no answer.
         let _ = caller.send(answer);
     }
+}
+
+fn not_parlor() -> Error {
+    Error::BadAnswer("whatever answers there is not Parlor".into())
 }
 
 fn farewell(bye: Bye) -> Error {

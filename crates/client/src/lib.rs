@@ -36,7 +36,7 @@ pub use address::{Address, query_value};
 pub use client::{Client, Events, Message};
 pub use error::{Error, Refused};
 pub use event::Event;
-pub use options::Options;
+pub use options::{Opened, Options};
 /// Where to begin, and which part of a history to read.
 pub use parlor_proto::native::command::{Begin, Range};
 /// What the server says, as values.

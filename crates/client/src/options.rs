@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use parlor_proto::native::SUBPROTOCOL;
+
 use crate::address::Address;
 use crate::client::{Client, Events};
 use crate::error::Error;
+use crate::socket::{Socket, SocketOptions};
 
 /// What is chosen before connecting; begin with [`Options::new`], end with [`Options::connect`].
 #[derive(Clone, Debug)]
@@ -79,20 +82,51 @@ impl Options {
     /// # Errors
     /// The address is wrong, nothing answers there, or the server says no.
     pub async fn connect(self) -> Result<(Client, Events), Error> {
-        crate::driver::start(self).await
+        crate::driver::start(self, None).await
     }
 
-    /// The address to open: with the name when no token says who this is.
-    pub(crate) fn target(&self, token: Option<&str>) -> Result<Address, Error> {
-        let mut address = Address::parse(&self.address)?;
-        if address.path() == "/" {
-            address = address.with_target(address.target.replacen('/', "/ws", 1));
-        }
+    /// Connects to any WebSocket server: to exactly this address, and only if nothing speaks WebSocket at its root, to
+    /// `/ws`. Parlor is known by the subprotocol that it chooses.
+    ///
+    /// # Errors
+    /// The address is wrong, nothing answers there, or the server says no.
+    pub async fn connect_any(self) -> Result<Opened, Error> {
+        crate::driver::start_any(self).await
+    }
+
+    /// The address as it was given, with the name when no token says who this is.
+    pub(crate) fn exact(&self, token: Option<&str>) -> Result<Address, Error> {
+        let address = Address::parse(&self.address)?;
         Ok(match (&self.name, token) {
             (Some(name), None) => address.with_query("name", name),
             _ => address,
         })
     }
+
+    /// The same with the path of the native protocol, if it has none.
+    pub(crate) fn target(&self, token: Option<&str>) -> Result<Address, Error> {
+        let address = self.exact(token)?;
+        Ok(match address.path() {
+            "/" => address.with_target(address.target.replacen('/', "/ws", 1)),
+            _ => address,
+        })
+    }
+
+    pub(crate) fn socket_options(&self, token: Option<&str>) -> SocketOptions {
+        let mut headers = self.headers.clone();
+        if let Some(token) = token {
+            headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
+        }
+        SocketOptions { protocols: vec![SUBPROTOCOL.to_owned()], headers, ..SocketOptions::default() }
+    }
+}
+
+/// What [`Options::connect_any`] found.
+#[derive(Debug)]
+pub enum Opened {
+    Parlor(Client, Events),
+    /// A server of another kind.
+    Plain(Socket),
 }
 
 #[cfg(test)]

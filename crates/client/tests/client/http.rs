@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 /// Takes one request until it ends with `end`, answers with literal bytes, and gives what was asked.
-async fn answer(script: &Script, end: &str, answer: impl AsRef<[u8]>) -> String {
+pub(crate) async fn answer(script: &Script, end: &str, answer: impl AsRef<[u8]>) -> String {
     let mut stream = script.accept().await;
     let mut asked = Vec::new();
     while !asked.ends_with(end.as_bytes()) {

@@ -1,7 +1,7 @@
 //! The client beside a server that follows a script: breaks, resuming, refusals, the end.
 
 use crate::script::{PATIENCE, Peer, Script};
-use parlor_client::{Client, Error, Event, Events, Message, Options};
+use parlor_client::{Client, Error, Event, Events, Message, Opened, Options};
 use tokio::time::timeout;
 
 async fn next(events: &mut Events) -> Event {
@@ -150,11 +150,8 @@ async fn the_first_attempt_says_why_it_failed() {
     let Err(Error::Refused(refused)) = connected else { panic!("{connected:?}") };
     assert_eq!((&*refused.code, &*refused.suggestions), ("name_taken", &["ann2".to_owned()][..]));
 
-    let (connected, peer) = tokio::join!(Client::connect(&address), async {
-        let mut peer = script.open().await;
-        peer.say("hello there").await;
-        peer
-    });
+    // It may be silent for ever: the missing subprotocol tells.
+    let (connected, peer) = tokio::join!(Client::connect(&address), script.open_as(None));
     assert_eq!(connected.unwrap_err().to_string(), "whatever answers there is not Parlor");
     drop((peer, script));
 
@@ -180,4 +177,24 @@ async fn a_program_that_takes_no_events_holds_nothing_up() {
     let ping = parlor_proto::native::command::Command::Ping;
     let (pong, ()) = tokio::join!(client.request(&ping), serve);
     assert!(pong.is_ok(), "{pong:?}");
+}
+
+#[tokio::test]
+async fn any_server_is_taken_for_what_it_is() {
+    let (script, address) = Script::new().await;
+    let (opened, mut peer) = tokio::join!(Options::new(&address).connect_any(), script.open_as(None));
+    let Opened::Plain(mut socket) = opened.unwrap() else { panic!("not Parlor") };
+    socket.send_text("name").await.unwrap();
+    peer.expect("name").await;
+    assert_eq!(peer.target, "/");
+
+    let serve = async {
+        // A page lives at the root of Parlor.
+        let page = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        crate::http::answer(&script, "\r\n\r\n", page).await;
+        script.welcome("g1").await
+    };
+    let (opened, peer) = tokio::join!(Options::new(&address).name("ann").connect_any(), serve);
+    assert!(matches!(opened.unwrap(), Opened::Parlor(..)));
+    assert_eq!(peer.target, "/ws?name=ann");
 }

@@ -37,6 +37,11 @@ impl Script {
 
     /// The next WebSocket connection.
     pub(crate) async fn open(&self) -> Peer {
+        self.open_as(Some("parlor.v1")).await
+    }
+
+    /// The next WebSocket connection, with the subprotocol that is chosen for it.
+    pub(crate) async fn open_as(&self, protocol: Option<&str>) -> Peer {
         let mut stream = self.accept().await;
         let mut reader = RequestReader::default();
         let request = loop {
@@ -48,7 +53,7 @@ impl Script {
         };
         let accepted = request.check().unwrap();
         let mut out = Vec::new();
-        write_response(&accepted, Some("parlor.v1"), None, &[], &mut out);
+        write_response(&accepted, protocol, None, &[], &mut out);
         stream.write_all(&out).await.unwrap();
         let authorization = request.header("Authorization").map(str::to_owned);
         let target = request.target().to_owned();
