@@ -82,9 +82,10 @@ export function watch(page) {
   return page;
 }
 
-/** A browser of one's own, at the door. */
-export async function visit(browser, url, options = {}) {
+/** A browser of one's own, at the door. `gate.open = false` refuses its WebSockets, and nothing else. */
+export async function visit(browser, url, { gate, ...options } = {}) {
   const context = await browser.newContext({ locale: "en-US", viewport: { width: 1280, height: 800 }, ...options });
+  if (gate) await context.routeWebSocket(/\/ws/, (socket) => (gate.open ? void socket.connectToServer() : socket.close({ code: 1013, reason: "later" })));
   const page = watch(await context.newPage());
   await page.goto(url);
   return page;
