@@ -1,6 +1,6 @@
 // The lines that talk to the open conversation from elsewhere; each works on a Parlor started without arguments.
 
-/** @typedef {{id: "console" | "curl" | "python" | "terminal" | "connect", text: string}} Line */
+/** @typedef {{id: "console" | "curl" | "python", text: string}} Line */
 
 /**
  * @param {{kind: "r" | "d", name: string}} conversation
@@ -35,8 +35,6 @@ async def main():
 
 asyncio.run(main())`,
     },
-    { id: "terminal", text: `parlor tail ${room} --server ${origin}\nparlor publish ${room} 'hi from the terminal' --server ${origin}` },
-    { id: "connect", text: `parlor connect '${ws}://${host}/ws?name=terminal&room=${query}'` },
   ];
 }
 
@@ -61,6 +59,5 @@ async def main():
 
 asyncio.run(main())`,
     },
-    { id: "connect", text: `parlor connect '${ws}://${host}/ws?name=terminal'` },
   ];
 }

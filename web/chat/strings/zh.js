@@ -149,10 +149,6 @@ export const zh = {
   line_curl_note: "在启动服务器的目录里运行，密钥就在那里。",
   line_python: "Python",
   line_python_note: "需要 pip install websockets。",
-  line_terminal: "终端",
-  line_terminal_note: "用运行这个服务器的同一个程序。",
-  line_connect: "在终端里聊天",
-  line_connect_note: "写一行，按回车。",
   copyLine: (what) => `复制${what}的代码`,
 
   // Menu
