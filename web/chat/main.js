@@ -73,5 +73,16 @@ function start(app) {
   });
 }
 
-if (own.get("account", { name: "" }).name) enter();
-else welcome(root, enter);
+const isKnown = () => Boolean(own.get("account", { name: "" }).name);
+
+if (isKnown()) enter();
+else {
+  welcome(root, enter);
+  // Another tab of this browser has found a name: this one is the same person.
+  const known = () => {
+    if (!isKnown() || !document.querySelector(".door")) return;
+    removeEventListener("storage", known);
+    enter();
+  };
+  addEventListener("storage", known);
+}

@@ -96,7 +96,7 @@ export async function comeIn(page, name) {
   await page.fill("#name", name);
   await page.keyboard.press("Enter");
   await page.waitForSelector(".composer");
-  await page.waitForSelector(`.me-name:text-is("${name}")`);
+  await page.waitForSelector(`.me-name:text-is("${name}")`, { state: "attached" });
   return page;
 }
 
