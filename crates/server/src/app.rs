@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -15,27 +14,8 @@ use parlor_proto::name::RoomName;
 
 use crate::api::{self, key};
 use crate::clock::now_ms;
+use crate::config::{EngineKind, Settings};
 use crate::pages;
-
-/// What `parlor serve` was asked for, checked.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) listen: SocketAddr,
-    pub(crate) data: PathBuf,
-    pub(crate) engine: EngineKind,
-    pub(crate) origins: Vec<String>,
-    pub(crate) workers: Option<usize>,
-    pub(crate) limits: Limits,
-}
-
-/// Where publications are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EngineKind {
-    /// A store in the data directory.
-    Embedded,
-    /// This process's memory.
-    Memory,
-}
 
 /// Starts everything and returns when it is told to stop. The process ends with the code that this returns.
 pub(crate) fn serve(settings: &Settings) -> Result<()> {

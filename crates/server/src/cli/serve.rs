@@ -1,0 +1,36 @@
+//! `parlor serve`: settings to a running server.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, Flags, Loaded};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    /// The settings file; parlor.toml is read if it is there.
+    #[arg(long, env = "PARLOR_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> Result<()> {
+        let loaded = self.load()?;
+        let filter = EnvFilter::try_new(&loaded.settings.log)?;
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        if let Some(file) = &loaded.file {
+            tracing::info!(file = %file.display(), "settings read");
+        }
+        crate::app::serve(&loaded.settings)
+    }
+
+    pub(super) fn load(self) -> Result<Loaded> {
+        // A variable that is not UTF-8 is not one of ours.
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Ok(config::load(self.config.as_deref(), variables, self.flags.0)?)
+    }
+}

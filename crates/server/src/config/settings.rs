@@ -1,0 +1,175 @@
+//! Settings, checked and ready to use.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use parlor::Limits;
+use tracing_subscriber::EnvFilter;
+
+use super::Wrong;
+use super::raw::{Given, Setting};
+
+/// What `parlor serve` was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) data: PathBuf,
+    pub(crate) engine: EngineKind,
+    pub(crate) origins: Vec<String>,
+    /// `None`: one per core.
+    pub(crate) workers: Option<usize>,
+    pub(crate) limits: Limits,
+    /// A filter that has been checked.
+    pub(crate) log: String,
+}
+
+/// Where publications are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EngineKind {
+    /// A store in the data directory.
+    Embedded,
+    /// This process's memory.
+    Memory,
+}
+
+/// More threads than any machine has cores are a slip.
+const MAX_WORKERS: usize = 1024;
+
+impl Settings {
+    /// Checks every value; `all` has each setting of the table.
+    pub(super) fn check(all: &[(&'static str, Given)]) -> Result<Self, Wrong> {
+        let value = |name: &'static str| Value::find(all, name);
+        Ok(Self {
+            listen: value("listen").parse("is no address and port", address)?,
+            data: value("data")
+                .parse("names no directory", |text| (!text.is_empty()).then(|| PathBuf::from(text)))?,
+            engine: value("engine")
+                .parse("is no engine of this version; there are embedded and memory", engine)?,
+            origins: value("origin").each("is no origin: scheme, host and port, without a path", origin)?,
+            workers: value("workers").optional("is no number from 1 to 1024", |text| {
+                text.parse().ok().filter(|number| (1..=MAX_WORKERS).contains(number))
+            })?,
+            limits: value("no_limits").parse("is neither true nor false", |text| match switch(text)? {
+                true => Some(Limits::Off),
+                false => Some(Limits::On),
+            })?,
+            log: value("log")
+                .parse("is no filter", |text| EnvFilter::try_new(text).ok().map(|_| text.to_owned()))?,
+        })
+    }
+}
+
+/// One setting's value on its way to be checked.
+struct Value<'a> {
+    name: &'static str,
+    given: Option<&'a Given>,
+}
+
+impl<'a> Value<'a> {
+    fn find(all: &'a [(&'static str, Given)], name: &'static str) -> Self {
+        Self { name, given: all.iter().find(|row| row.0 == name).map(|row| &row.1) }
+    }
+
+    fn texts(&self) -> &'a [String] {
+        self.given.map_or(&[], |given| &given.values)
+    }
+
+    fn parse<T>(&self, fault: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, Wrong> {
+        let text = self.texts().last().map_or("", String::as_str);
+        parse(text).ok_or_else(|| self.wrong(text, fault))
+    }
+
+    fn optional<T>(&self, fault: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Wrong> {
+        if self.texts().is_empty() { Ok(None) } else { self.parse(fault, parse).map(Some) }
+    }
+
+    fn each<T>(&self, fault: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Wrong> {
+        self.texts().iter().map(|text| parse(text).ok_or_else(|| self.wrong(text, fault))).collect()
+    }
+
+    fn wrong(&self, text: &str, fault: &str) -> Wrong {
+        let source = self.given.map(|given| format!("{}: ", given.source)).unwrap_or_default();
+        let example = Setting::find(self.name).map_or("", |setting| setting.example);
+        Wrong(format!("{source}\"{text}\" {fault}; an example is {example}"))
+    }
+}
+
+/// An IP address and a port; a name is looked up, so that `localhost:9527` works.
+fn address(text: &str) -> Option<SocketAddr> {
+    text.parse().ok().or_else(|| text.to_socket_addrs().ok()?.next())
+}
+
+fn engine(text: &str) -> Option<EngineKind> {
+    match text {
+        "embedded" => Some(EngineKind::Embedded),
+        "memory" => Some(EngineKind::Memory),
+        _ => None,
+    }
+}
+
+/// A browser's `Origin` header has neither path nor trailing slash; a slash that was copied along is forgiven.
+fn origin(text: &str) -> Option<String> {
+    let origin = text.strip_suffix('/').unwrap_or(text);
+    let (scheme, host) = origin.split_once("://")?;
+    let plain =
+        matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains(['/', '?', '#', ' ', '@']);
+    plain.then(|| origin.to_lowercase())
+}
+
+fn switch(text: &str) -> Option<bool> {
+    match text.to_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Some(true),
+        "false" | "0" | "no" | "off" | "" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Flags, load, raw::Source};
+    use super::*;
+
+    fn with(name: &'static str, value: &str) -> Result<Settings, String> {
+        let given = Given { values: vec![value.to_owned()], source: Source::Flag(name.to_owned()) };
+        let flags = Flags([(name, given)].into());
+        // A directory without a file: only the flag counts.
+        load(None, [], flags.0).map(|loaded| loaded.settings).map_err(|wrong| wrong.0)
+    }
+
+    #[test]
+    fn values_are_checked_and_a_wrong_one_is_shown_a_right_one() {
+        assert_eq!(with("listen", "0.0.0.0:0").unwrap().listen.port(), 0);
+        assert_eq!(with("listen", "[::1]:9").unwrap().listen.port(), 9);
+        assert_eq!(with("engine", "memory").unwrap().engine, EngineKind::Memory);
+        assert_eq!(with("origin", "https://App.example/").unwrap().origins, ["https://app.example"]);
+        assert_eq!(with("workers", "3").unwrap().workers, Some(3));
+        assert_eq!(with("no_limits", "on").unwrap().limits, Limits::Off);
+        assert_eq!(with("data", "x").unwrap().data, PathBuf::from("x"));
+        for (name, value, expected) in [
+            (
+                "listen",
+                "9527",
+                "--listen: \"9527\" is no address and port; an example is listen = \"0.0.0.0:9527\"",
+            ),
+            (
+                "engine",
+                "redis://h",
+                "--engine: \"redis://h\" is no engine of this version; there are embedded and memory; an example is engine = \"memory\"",
+            ),
+            (
+                "origin",
+                "app.example",
+                "--origin: \"app.example\" is no origin: scheme, host and port, without a path; an example is origin = [\"https://app.example\"]",
+            ),
+            ("workers", "0", "--workers: \"0\" is no number from 1 to 1024; an example is workers = 4"),
+            (
+                "no_limits",
+                "maybe",
+                "--no_limits: \"maybe\" is neither true nor false; an example is no_limits = true",
+            ),
+            ("log", "a=b=c", "--log: \"a=b=c\" is no filter; an example is log = \"warn,parlor_net=debug\""),
+        ] {
+            assert_eq!(with(name, value).unwrap_err(), expected);
+        }
+    }
+}
