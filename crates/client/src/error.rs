@@ -15,7 +15,7 @@ pub enum Error {
     #[error("{0}")]
     BadAddress(String),
     /// What was given to be sent has no JSON form.
-    #[error("the data has no JSON form: {0}")]
+    #[error("the data has no JSON form")]
     NoJson(#[source] serde_json::Error),
     /// More requests wait for the connection than [`crate::Options::max_waiting`].
     #[error("too many requests wait for the connection; await some of them first")]
@@ -36,9 +36,9 @@ pub enum Error {
     BadAnswer(String),
 
     // The network's.
-    #[error("cannot connect to {to}: {source}")]
+    #[error("cannot connect to {to}")]
     Unreachable { to: String, source: io::Error },
-    #[error("the connection broke: {0}")]
+    #[error("the connection broke")]
     Broken(#[from] io::Error),
     /// The connection ended before the answer came. Whether the request was done is not known; what has a key can
     /// be sent again with the same key.

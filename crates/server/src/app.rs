@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use anyhow::{Context, Result};
 use parlor::{Limits, Origins, Running, Server};
@@ -11,6 +11,7 @@ use parlor_hub::command::Publish;
 use parlor_hub::engine::{Engine, Published};
 use parlor_hub::publish::Publisher;
 use parlor_proto::name::RoomName;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::{self, key};
 use crate::clock::now_ms;
@@ -136,34 +137,31 @@ fn greet(hub: &Arc<Hub>) {
 /// JSON text.
 const GREETING: &str = r#""Welcome! Three things to try: open this page in a second browser and talk to yourself; click a name to write to one person only; open “Talk to this room from…” and send a line with curl.\n欢迎！试试这三件事：在另一个浏览器里打开本页，和自己聊聊；点一个名字，单独发消息；打开“从别处和这个房间说话”，用 curl 发一行。""#;
 
+/// Returns at the first SIGTERM or Ctrl-C; the second one ends the process at once.
 fn wait_for_signal() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        Ok::<(), std::io::Error>(())
-    })?;
-    // The second one ends the process at once.
-    std::thread::spawn(move || {
-        let again = runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
+    let (sender, first) = mpsc::channel();
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let twice = runtime.block_on(async {
+            // Both are asked for once, so that a second signal that follows at once is not missed.
             let (mut terminate, mut interrupt) =
                 (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            let mut next = async || {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            };
+            next().await;
+            // The receiver is there until the first signal.
+            let _ = sender.send(());
+            next().await;
             Ok::<(), std::io::Error>(())
         });
-        if again.is_ok() {
+        if twice.is_ok() {
             eprintln!("parlor: stopped at once, as asked twice");
             std::process::exit(130);
         }
-    });
-    Ok(())
+    })?;
+    first.recv().context("signals cannot be waited for")
 }

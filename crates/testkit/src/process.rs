@@ -50,13 +50,35 @@ impl Process {
     /// The next line that begins with these words, others are skipped.
     #[track_caller]
     pub fn line_with(&self, begin: &str) -> String {
+        self.line_that(begin, |line| line.starts_with(begin))
+    }
+
+    /// The next line that holds these words, others are skipped.
+    #[track_caller]
+    pub fn line_containing(&self, words: &str) -> String {
+        self.line_that(words, |line| line.contains(words))
+    }
+
+    #[track_caller]
+    fn line_that(&self, wanted: &str, is_it: impl Fn(&str) -> bool) -> String {
         loop {
             match self.line() {
-                Some(line) if line.starts_with(begin) => return line,
+                Some(line) if is_it(&line) => return line,
                 Some(_) => {}
-                None => panic!("the child ended before it said {begin:?}: {:?}", self.errors()),
+                None => panic!("the child ended before it said {wanted:?}: {:?}", self.errors()),
             }
         }
+    }
+
+    /// Sends SIGTERM, as `kill` and service managers do.
+    pub fn terminate(&self) {
+        let kill = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(kill.expect("every system has kill").success(), "the child still runs");
+    }
+
+    /// The end of its input, as Ctrl-D or the end of a pipe is.
+    pub fn end_input(&mut self) {
+        self.stdin = None;
     }
 
     /// `kill -9`.
@@ -66,8 +88,20 @@ impl Process {
 
     /// Closes its stdin and waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
-        self.stdin = None;
+        self.end_input();
         self.child.wait().expect("the child is ours")
+    }
+
+    /// The next line on stderr that holds these words, others are skipped.
+    #[track_caller]
+    pub fn error_containing(&self, words: &str) -> String {
+        loop {
+            match self.stderr.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(words) => return line,
+                Ok(_) => {}
+                Err(_) => panic!("the child never wrote {words:?} to stderr"),
+            }
+        }
     }
 
     /// What it wrote to stderr, once it has ended.

@@ -1,5 +1,6 @@
 //! `parlor serve`: settings to a running server.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -20,7 +21,12 @@ impl Serve {
     pub(crate) fn run(self) -> Result<()> {
         let loaded = self.load()?;
         let filter = EnvFilter::try_new(&loaded.settings.log)?;
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        let colour = std::io::stderr().is_terminal();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(colour)
+            .init();
         if let Some(file) = &loaded.file {
             tracing::info!(file = %file.display(), "settings read");
         }

@@ -23,22 +23,29 @@ impl<const N: usize> Table<N> {
         self.rows.push(cells);
     }
 
-    /// Writes all rows; cells that are numbers stand at the right of their column.
+    /// Writes all rows; columns of numbers are aligned at their right.
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let width = |column: usize| self.rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
-        let widths: [usize; N] = std::array::from_fn(width);
+        let columns: [(usize, bool); N] = std::array::from_fn(|column| {
+            let cells = || self.rows.iter().map(|row| &row[column]);
+            let width = cells().map(|cell| cell.width()).max().unwrap_or(0);
+            (width, cells().skip(1).all(|cell| is_number(cell)))
+        });
         for row in &self.rows {
             let mut line = String::new();
-            for (cell, width) in row.iter().zip(widths) {
+            for (cell, (width, numbers)) in row.iter().zip(columns) {
                 let blank = " ".repeat(width - cell.width());
-                let number = cell.starts_with(|c: char| c.is_ascii_digit());
-                let (before, after) = if number { (&*blank, "") } else { ("", &*blank) };
+                let (before, after) = if numbers { (&*blank, "") } else { ("", &*blank) };
                 line.push_str(&format!("{before}{cell}{after}  "));
             }
             writeln!(out, "{}", line.trim_end())?;
         }
         Ok(())
     }
+}
+
+/// A number as it stands in a table; a dash is one that nobody knows.
+fn is_number(cell: &str) -> bool {
+    cell == "-" || cell.chars().all(|c| c.is_ascii_digit() || c == ',')
 }
 
 /// Text from somebody else: what would move the cursor, change colours or turn the direction of reading is shown as

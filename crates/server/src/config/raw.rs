@@ -176,6 +176,7 @@ fn flag(setting: &Setting) -> Arg {
         Kind::Text => arg.action(ArgAction::Set).value_name(match setting.name {
             "listen" => "ADDRESS",
             "data" => "DIRECTORY",
+            "log" => "FILTER",
             _ => "NAME",
         }),
     }
