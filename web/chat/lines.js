@@ -1,6 +1,6 @@
 // The lines that talk to the open conversation from elsewhere; each works on a Parlor started without arguments.
 
-/** @typedef {{id: "console" | "curl" | "python", text: string}} Line */
+/** @typedef {{id: "console" | "curl" | "python" | "terminal" | "connect", text: string}} Line */
 
 /**
  * @param {{kind: "r" | "d", name: string}} conversation
@@ -35,6 +35,8 @@ async def main():
 
 asyncio.run(main())`,
     },
+    { id: "terminal", text: `parlor publish ${word(room)} 'hi from the terminal' --server ${origin}\nparlor tail ${word(room)} --server ${origin}` },
+    { id: "connect", text: `parlor connect ${ws}://${host} --name terminal --room ${word(room)}` },
   ];
 }
 
@@ -59,5 +61,11 @@ async def main():
 
 asyncio.run(main())`,
     },
+    { id: "connect", text: `echo '/msg "${name}" psst, from the terminal' | parlor connect ${ws}://${host} --name terminal` },
   ];
+}
+
+/** A name as one word of a shell: a few signs that names may hold mean something there. @param {string} name */
+function word(name) {
+  return /[;~! ]/.test(name) ? `'${name}'` : name;
 }

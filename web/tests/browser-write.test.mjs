@@ -1,7 +1,8 @@
 // Writing: input methods, line breaks, length, keys, copying, and the lines that talk from elsewhere.
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import test, { after, before } from "node:test";
+import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { Server, comeIn, hears, openBrowser, person, problems, say, texts, until, visit } from "./helper.mjs";
 
@@ -168,7 +169,18 @@ test("the lines of the drawer work as they stand, and what they send appears at 
   await run("sh", ["-c", await line("curl")], { cwd: server.dir });
   await hears(page, "hi from curl");
 
+  // The program stands on the path, as after an installation.
+  const path = { PATH: `${dirname(String(process.env.PARLOR_BIN))}:${process.env.PATH}` };
+  const [publish, tail] = (await line("Terminal")).split("\n");
+  await run("sh", ["-c", publish], { cwd: server.dir, env: path });
+  await hears(page, "hi from the terminal");
+  const following = spawn("sh", ["-c", `exec ${tail}`], { env: path, stdio: ["ignore", "pipe", "inherit"] });
+  for await (const lines of following.stdout) if (/\(application\) {2}hi from the terminal\n/.test(lines)) break;
+  following.kill();
+  await run("sh", ["-c", `echo 'hi from a pipe' | ${await line("A chat in the terminal")}`], { env: path });
+  await hears(page, "hi from a pipe");
+
   await page.keyboard.press("Escape");
-  await until(() => texts(page), (all) => all.length === 2, "each once");
+  await until(() => texts(page), (all) => all.length === 4, "each once");
   await page.context().close();
 });

@@ -152,6 +152,10 @@ export const en = {
   line_curl_note: "From the folder in which the server was started; its key is there.",
   line_python: "Python",
   line_python_note: "Needs pip install websockets.",
+  line_terminal: "Terminal",
+  line_terminal_note: "From the folder in which the server was started; its key is there.",
+  line_connect: "A chat in the terminal",
+  line_connect_note: "Type a line, press Enter; /help lists the rest.",
   copyLine: (/** @type {string} */ what) => `Copy the lines for ${what}`,
 
   // Menu

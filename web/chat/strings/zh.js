@@ -149,6 +149,10 @@ export const zh = {
   line_curl_note: "在启动服务器的目录里运行，密钥就在那里。",
   line_python: "Python",
   line_python_note: "需要 pip install websockets。",
+  line_terminal: "终端",
+  line_terminal_note: "在启动服务器的目录里运行，密钥就在那里。",
+  line_connect: "在终端里聊天",
+  line_connect_note: "写一行，按回车；/help 列出其他命令。",
   copyLine: (what) => `复制${what}的代码`,
 
   // Menu
