@@ -35,6 +35,7 @@ pub struct Shard {
     /// Connections that wait for their outbox to drain before the next page of a replay.
     pub(crate) hungry: Vec<(u32, RoomKey)>,
     mails: Vec<Mail>,
+    replies: Vec<Mail>,
     run: Vec<Arc<Publication>>,
     delivered: u64,
     pub(crate) outstanding: usize,
@@ -106,6 +107,7 @@ impl Shard {
             dirty: Vec::new(),
             hungry: Vec::new(),
             mails: Vec::new(),
+            replies: Vec::new(),
             run: Vec::new(),
             delivered: 0,
             outstanding: 0,
@@ -240,32 +242,43 @@ impl Shard {
         let any = !mails.is_empty();
         let mut run_room = None;
         let mut run_bytes = 0;
+        // Answers to publishes come between the publications: they wait for the end of the run.
+        let mut replies = std::mem::take(&mut self.replies);
         for mail in mails.drain(..) {
-            // Publications of one room that come together leave in one write.
-            if let Mail::Publication(key, publication) = mail {
-                let joins = run_room == Some(key)
-                    && publication.except.is_none()
-                    && self.run.len() < RUN_MESSAGES
-                    && run_bytes < RUN_BYTES;
-                if !joins {
-                    self.flush_run(run_room, &mut events);
-                    run_bytes = 0;
+            match mail {
+                // Publications of one room that come together leave in one write.
+                Mail::Publication(key, publication) => {
+                    let joins = run_room == Some(key)
+                        && publication.except.is_none()
+                        && self.run.len() < RUN_MESSAGES
+                        && run_bytes < RUN_BYTES;
+                    if !joins {
+                        self.flush_run(run_room, &mut events);
+                        replies.drain(..).for_each(|reply| self.receive_one(reply, now, &mut events));
+                        events.drain(..).for_each(|event| handle(self, event));
+                        run_bytes = 0;
+                    }
+                    run_bytes += publication.weight();
+                    // One that leaves somebody out goes alone.
+                    run_room = publication.except.is_none().then_some(key);
+                    self.run.push(publication);
+                    if run_room.is_none() {
+                        self.flush_run(Some(key), &mut events);
+                    }
                 }
-                run_bytes += publication.weight();
-                // One that leaves somebody out goes alone.
-                run_room = publication.except.is_none().then_some(key);
-                self.run.push(publication);
-                if run_room.is_none() {
-                    self.flush_run(Some(key), &mut events);
+                reply @ Mail::Reply { .. } if run_room.is_some() => replies.push(reply),
+                other => {
+                    self.flush_run(run_room.take(), &mut events);
+                    replies.drain(..).for_each(|reply| self.receive_one(reply, now, &mut events));
+                    self.receive_one(other, now, &mut events);
+                    events.drain(..).for_each(|event| handle(self, event));
                 }
-                continue;
             }
-            self.flush_run(run_room.take(), &mut events);
-            self.receive_one(mail, now, &mut events);
-            events.drain(..).for_each(|event| handle(self, event));
         }
         self.flush_run(run_room, &mut events);
+        replies.drain(..).for_each(|reply| self.receive_one(reply, now, &mut events));
         events.drain(..).for_each(|event| handle(self, event));
+        self.replies = replies;
         self.mails = mails;
         any
     }
