@@ -1,0 +1,220 @@
+//! The fan-out: what waits in a worker's mailbox becomes bytes in the outboxes of its connections.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::{Bytes, BytesMut};
+use parlor_proto::codes::CloseCode;
+
+use super::{Entry, Event, Shard, mark};
+use crate::encode::{self, WireFormat};
+use crate::mailbox::Mail;
+use crate::publication::Publication;
+use crate::rooms::RoomKey;
+
+/// Publications joined into one write, at most: a turn's bytes of one room stay within a page.
+const RUN_MESSAGES: usize = 64;
+const RUN_BYTES: usize = 64 * 1024;
+
+impl Shard {
+    /// Carries out what waits in the mailbox, in order, and hands `handle` what the worker has to do before the next
+    /// mail is looked at: a reply to a join must be queued before what is published after it. Returns whether there
+    /// was anything.
+    pub fn receive_mail(&mut self, now: u64, mut handle: impl FnMut(&mut Shard, Event)) -> bool {
+        let mut events = Vec::new();
+        let mut mails = std::mem::take(&mut self.mails);
+        self.hub.mailboxes[usize::from(self.worker)].swap(&mut mails);
+        let any = !mails.is_empty();
+        let mut run_room = None;
+        let mut run_bytes = 0;
+        // Answers to publishes come between the publications: they wait for the end of the run.
+        let mut replies = std::mem::take(&mut self.replies);
+        for mail in mails.drain(..) {
+            match mail {
+                // Publications of one room that come together leave in one write.
+                Mail::Publication(key, publication) => {
+                    let joins = run_room == Some(key)
+                        && publication.except.is_none()
+                        && self.run.len() < RUN_MESSAGES
+                        && run_bytes < RUN_BYTES;
+                    if !joins {
+                        self.flush_run(run_room, &mut events);
+                        replies.drain(..).for_each(|reply| self.receive_one(reply, now, &mut events));
+                        events.drain(..).for_each(|event| handle(self, event));
+                        run_bytes = 0;
+                    }
+                    run_bytes += publication.weight();
+                    // One that leaves somebody out goes alone.
+                    run_room = publication.except.is_none().then_some(key);
+                    self.run.push(publication);
+                    if run_room.is_none() {
+                        self.flush_run(Some(key), &mut events);
+                    }
+                }
+                reply @ Mail::Reply { .. } if run_room.is_some() => replies.push(reply),
+                other => {
+                    self.flush_run(run_room.take(), &mut events);
+                    replies.drain(..).for_each(|reply| self.receive_one(reply, now, &mut events));
+                    self.receive_one(other, now, &mut events);
+                    events.drain(..).for_each(|event| handle(self, event));
+                }
+            }
+        }
+        self.flush_run(run_room, &mut events);
+        replies.drain(..).for_each(|reply| self.receive_one(reply, now, &mut events));
+        events.drain(..).for_each(|event| handle(self, event));
+        self.replies = replies;
+        self.mails = mails;
+        any
+    }
+
+    fn receive_one(&mut self, mail: Mail, now: u64, events: &mut Vec<Event>) {
+        match mail {
+            Mail::Publication(..) => unreachable!("publications are taken in runs"),
+            Mail::Direct(publication, pair) => self.fan_out_direct(&publication, &pair, events),
+            Mail::Presence(key, change) => {
+                let Some(room) = self.rooms.get(&key) else { return };
+                let live = room.live.iter().map(|subscriber| subscriber.slot);
+                let slots: Vec<u32> = live.chain(room.catching_up.iter().map(|entry| entry.slot)).collect();
+                for slot in slots {
+                    self.push_encoded(slot, |format| encode::presence(&change, format), events);
+                }
+            }
+            Mail::Read { user, notice } => {
+                for slot in self.users.get(&user).cloned().unwrap_or_default() {
+                    self.push_encoded(slot, |format| encode::read(&notice, format), events);
+                }
+            }
+            Mail::Live { connection, room, after, ticket } => {
+                self.go_live(connection, room, after, ticket, events);
+            }
+            Mail::Resumed { connection, room, result } => self.resumed(connection, room, result, now, events),
+            Mail::Page { connection, room, result } => self.next_page(connection, room, result, events),
+            Mail::Reply { connection, ticket, result } => {
+                self.outstanding = self.outstanding.saturating_sub(1);
+                if self.contains(connection) {
+                    events.push(Event::Reply { connection, ticket, result });
+                }
+            }
+            Mail::EpochChanged(key) => {
+                let Some(room) = self.rooms.get(&key) else { return };
+                let slots: Vec<u32> = room.live.iter().map(|subscriber| subscriber.slot).collect();
+                slots.into_iter().for_each(|slot| self.cut(slot, CloseCode::POSITION_LOST, events));
+            }
+            Mail::Kick { connection, code } => {
+                if self.contains(connection) {
+                    self.cut(connection.slot(), CloseCode(code), events);
+                }
+            }
+        }
+    }
+
+    fn flush_run(&mut self, key: Option<RoomKey>, events: &mut Vec<Event>) {
+        if self.run.is_empty() {
+            return;
+        }
+        let run = std::mem::take(&mut self.run);
+        if let Some(key) = key {
+            self.fan_out(key, &run, events);
+        }
+        self.run = run;
+        self.run.clear();
+    }
+
+    /// Queues a run of publications for every subscriber of the room: the bytes once per wire format, then a
+    /// reference to them per subscriber, no lock and no allocation.
+    fn fan_out(&mut self, key: RoomKey, run: &[Arc<Publication>], events: &mut Vec<Event>) {
+        let Some(room) = self.rooms.get_mut(&key) else { return };
+        let mut encoded = encode::Run::new(run, self.hub.mailboxes.len() > 1);
+        let first =
+            run.first().and_then(|publication| publication.place).map_or(u64::MAX, |place| place.offset);
+        let except = run.first().and_then(|publication| publication.except);
+        let mut slow = false;
+        for subscriber in &room.live {
+            let Some(entry) = self.entries[subscriber.slot as usize].as_mut() else { continue };
+            let (bytes, messages) = if first > subscriber.after {
+                if except == Some(entry.id) {
+                    continue;
+                }
+                (encoded.whole(subscriber.format), run.len() as u32)
+            } else {
+                match encoded.after(subscriber.format, subscriber.after) {
+                    Some(part) if except != Some(entry.id) => part,
+                    _ => continue,
+                }
+            };
+            self.delivered += u64::from(messages);
+            if entry.outbox.push(bytes, messages).is_err() {
+                slow = true;
+                entry.cut = Some(CloseCode::SLOW);
+            } else {
+                mark(entry, &mut self.dirty, subscriber.slot);
+            }
+        }
+        // Rare, so the list is walked again rather than carried through the loop above.
+        if slow {
+            let slots = room.live.iter().map(|subscriber| subscriber.slot);
+            let slots: Vec<u32> = slots.filter(|&slot| is_cut(&self.entries, slot)).collect();
+            slots.into_iter().for_each(|slot| self.cut(slot, CloseCode::SLOW, events));
+        }
+        if let Some(place) = run.last().and_then(|publication| publication.place) {
+            self.reached(key, place.offset, events);
+        }
+    }
+
+    fn fan_out_direct(
+        &mut self,
+        publication: &Arc<Publication>,
+        pair: &[Arc<str>; 2],
+        events: &mut Vec<Event>,
+    ) {
+        let mut slots = self.users.get(&pair[0]).cloned().unwrap_or_default();
+        if pair[0] != pair[1] {
+            slots.extend_from_slice(self.users.get(&pair[1]).map_or(&[], Vec::as_slice));
+        }
+        for slot in slots {
+            let entry = self.entries[slot as usize].as_ref();
+            if entry.is_some_and(|entry| publication.except != Some(entry.id)) {
+                self.push_encoded(slot, |format| encode::publication(publication, format), events);
+            }
+        }
+    }
+
+    fn push_encoded(&mut self, slot: u32, bytes: impl FnOnce(WireFormat) -> Bytes, events: &mut Vec<Event>) {
+        let Some(entry) = self.entries[slot as usize].as_mut() else { return };
+        let bytes = bytes(entry.format);
+        if entry.format == WireFormat::Raw {
+            return;
+        }
+        self.delivered += 1;
+        if entry.outbox.push(bytes, 1).is_err() {
+            self.cut(slot, CloseCode::SLOW, events);
+        } else {
+            mark(entry, &mut self.dirty, slot);
+        }
+    }
+
+    /// Queues publications for one connection in its wire format, as part of a replay.
+    pub(crate) fn send_publications(&mut self, slot: u32, publications: &[Arc<Publication>]) {
+        let Some(entry) = self.entries[slot as usize].as_mut() else { return };
+        let mut bytes = BytesMut::new();
+        for publication in publications {
+            bytes.extend_from_slice(&encode::publication(publication, entry.format));
+        }
+        entry.outbox.push_unlimited(bytes.freeze(), publications.len() as u32);
+        mark(entry, &mut self.dirty, slot);
+    }
+
+    pub(crate) fn cut(&mut self, slot: u32, code: CloseCode, events: &mut Vec<Event>) {
+        let Some(entry) = self.entries[slot as usize].as_mut() else { return };
+        entry.cut = Some(code);
+        if code == CloseCode::SLOW {
+            self.hub.stats.slow.fetch_add(1, Ordering::Relaxed);
+        }
+        events.push(Event::Cut { connection: entry.id, code });
+    }
+}
+
+fn is_cut(entries: &[Option<Box<Entry>>], slot: u32) -> bool {
+    entries[slot as usize].as_ref().is_some_and(|entry| entry.cut == Some(CloseCode::SLOW))
+}

@@ -1,0 +1,102 @@
+//! The places of a shard's connections in rooms, for `join` and for the fan-out.
+
+use parlor_proto::limits::ROOMS_PER_CONNECTION;
+use parlor_proto::name::RoomName;
+
+use super::{CATCHING_UP, Entry, Joined, Shard, ShardRoom, Subscriber};
+use crate::command::Ticket;
+use crate::connection::ConnectionId;
+use crate::join::CatchingUp;
+use crate::rooms::RoomKey;
+
+impl Shard {
+    pub(crate) fn entry(&self, id: ConnectionId) -> Option<&Entry> {
+        self.entries.get(id.slot() as usize)?.as_deref().filter(|entry| entry.id == id)
+    }
+
+    pub(crate) fn entry_mut(&mut self, id: ConnectionId) -> Option<&mut Entry> {
+        self.entries.get_mut(id.slot() as usize)?.as_deref_mut().filter(|entry| entry.id == id)
+    }
+
+    /// The room's key, if the connection is in it.
+    pub(crate) fn joined(&self, id: ConnectionId, room: &RoomName) -> Option<RoomKey> {
+        let key = *self.keys.get(room)?;
+        self.entry(id)?.rooms.iter().any(|joined| joined.key == key).then_some(key)
+    }
+
+    pub(crate) fn is_in_too_many_rooms(&self, id: ConnectionId) -> bool {
+        self.entry(id).is_some_and(|entry| entry.rooms.len() >= ROOMS_PER_CONNECTION)
+    }
+
+    /// Notes that the connection is catching up in a room.
+    pub(crate) fn begin_catching_up(
+        &mut self,
+        id: ConnectionId,
+        key: RoomKey,
+        name: &RoomName,
+        ticket: Ticket,
+    ) {
+        let slot = id.slot();
+        let Some(entry) = self.entries[slot as usize].as_mut() else { return };
+        match entry.rooms.iter_mut().find(|joined| joined.key == key) {
+            Some(joined) => {
+                let index = std::mem::replace(&mut joined.index, CATCHING_UP);
+                self.remove_from_live(key, index);
+            }
+            None => entry.rooms.push(Joined { key, index: CATCHING_UP }),
+        }
+        self.keys.insert(name.clone(), key);
+        let room = self.rooms.entry(key).or_insert_with(|| ShardRoom {
+            name: name.clone(),
+            live: Vec::new(),
+            catching_up: Vec::new(),
+        });
+        room.catching_up.retain(|waiting| waiting.slot != slot);
+        room.catching_up.push(CatchingUp::new(slot, ticket));
+    }
+
+    /// Moves a connection from those that catch up to those that get what is published.
+    pub(crate) fn enter_live(&mut self, id: ConnectionId, key: RoomKey, after: u64) {
+        let slot = id.slot();
+        let Some(entry) = self.entries[slot as usize].as_mut().filter(|entry| entry.id == id) else { return };
+        let Some(joined) = entry.rooms.iter_mut().find(|joined| joined.key == key) else { return };
+        let Some(room) = self.rooms.get_mut(&key) else { return };
+        room.catching_up.retain(|waiting| waiting.slot != slot);
+        joined.index = room.live.len() as u32;
+        room.live.push(Subscriber { slot, format: entry.format, after });
+    }
+
+    /// Takes a connection out of one room; `None` if it was not in it.
+    pub(crate) fn leave(&mut self, id: ConnectionId, room: &RoomName, now: u64) -> Option<()> {
+        let key = self.joined(id, room)?;
+        let entry = self.entry_mut(id)?;
+        let index = entry.rooms.iter().position(|joined| joined.key == key)?;
+        let joined = entry.rooms.swap_remove(index);
+        self.remove_subscriber(id.slot(), &joined, now);
+        Some(())
+    }
+
+    pub(super) fn remove_subscriber(&mut self, slot: u32, joined: &Joined, now: u64) {
+        let author = self.entries[slot as usize].as_ref().and_then(|entry| entry.author.clone());
+        self.remove_from_live(joined.key, joined.index);
+        let Some(room) = self.rooms.get_mut(&joined.key) else { return };
+        room.catching_up.retain(|waiting| waiting.slot != slot);
+        let name = room.name.clone();
+        if room.live.is_empty() && room.catching_up.is_empty() {
+            self.rooms.remove(&joined.key);
+            self.keys.remove(&name);
+        }
+        self.hub.leave_room(self.worker, &name, author.as_ref(), now);
+    }
+
+    fn remove_from_live(&mut self, key: RoomKey, index: u32) {
+        let Some(room) = self.rooms.get_mut(&key).filter(|_| index != CATCHING_UP) else { return };
+        room.live.swap_remove(index as usize);
+        let Some(moved) = room.live.get(index as usize) else { return };
+        if let Some(entry) = self.entries[moved.slot as usize].as_mut()
+            && let Some(joined) = entry.rooms.iter_mut().find(|joined| joined.key == key)
+        {
+            joined.index = index;
+        }
+    }
+}
