@@ -107,6 +107,16 @@ async fn answer(
     if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > REQUEST_LINE) {
         return Ok(refuse(StatusCode::URI_TOO_LONG, &[], "The request line is longer than 8 KB."));
     }
+    // hyper bounds the whole head; a short request line leaves no room for longer headers.
+    let headers: usize = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
+        .sum();
+    if headers > HEADERS_BYTES {
+        let sentence = "The headers are longer than 16 KB.";
+        return Ok(refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &[], sentence));
+    }
     let Some(route) = front.application.route(request.uri().path()) else {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));

@@ -152,6 +152,7 @@ fn a_bad_handshake_is_answered_as_the_rfc_asks() {
         "origin_denied",
     );
     check(&server, &format!("GET /ws HTTP/1.1\r\n{rest}X: {}\r\n\r\n", "y".repeat(30_000)), "431", "");
+    check(&server, &format!("GET / HTTP/1.1\r\n{rest}X: {}\r\n\r\n", "y".repeat(17_000)), "431", "16 kb");
     check(&server, &format!("GET /{} HTTP/1.1\r\n{rest}\r\n", "y".repeat(9_000)), "414", "");
     server.stop();
 }

@@ -130,6 +130,18 @@ impl<'a> Request<'a> {
     }
 }
 
+impl<'a> Publish<'a> {
+    /// Reads the body of a `POST /api/publish`: the fields of a `publish` command, with or without its `type`.
+    ///
+    /// # Errors
+    /// As of [`Request::parse`].
+    pub fn parse(text: &'a str) -> Result<Self, Refusal> {
+        let mut fields = Fields::default();
+        read_fields(text, &mut fields)?;
+        Typed { kind: "publish", fields: &fields }.publish()
+    }
+}
+
 impl<'a> Command<'a> {
     /// Every `type` that [`Request::parse`] knows, each with a correct command.
     pub const EXAMPLES: [(&'static str, &'static str); 11] = [
@@ -180,14 +192,7 @@ impl<'a> Command<'a> {
         Ok(match kind {
             "join" => Command::Join { room: of.text("room")?, begin: of.begin()? },
             "leave" => Command::Leave { room: of.text("room")? },
-            "publish" => Command::Publish(Publish {
-                room: of.text("room")?,
-                data: of.data()?,
-                event: of.event()?,
-                key: of.key()?,
-                echo: of.flag("echo")?,
-                store: of.flag("store")?,
-            }),
+            "publish" => Command::Publish(of.publish()?),
             "direct" => {
                 Command::Direct { to: of.text("to")?, data: of.data()?, event: of.event()?, key: of.key()? }
             }
@@ -218,6 +223,17 @@ struct Typed<'f, 'a> {
 }
 
 impl<'a> Typed<'_, 'a> {
+    fn publish(&self) -> Result<Publish<'a>, Refusal> {
+        Ok(Publish {
+            room: self.text("room")?,
+            data: self.data()?,
+            event: self.event()?,
+            key: self.key()?,
+            echo: self.flag("echo")?,
+            store: self.flag("store")?,
+        })
+    }
+
     /// A field that must be there and be a string that is not empty.
     fn text(&self, name: &str) -> Result<Cow<'a, str>, Refusal> {
         match self.optional_text(name)? {

@@ -1,40 +1,18 @@
 //! `POST /api/publish`: a message from the application into a room.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
 use parlor_hub::command::Publish;
 use parlor_hub::publish::Publisher;
-use parlor_proto::codes::{Code, Refusal};
-use parlor_proto::limits::{DATA, EVENT, KEY};
+use parlor_proto::codes::Refusal;
 use parlor_proto::name::RoomName;
 use parlor_proto::native::encode::{self, Of};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use parlor_proto::native::{DEFAULT_EVENT, command as wire};
 
 use super::{Api, Refused, json, wait};
 use crate::clock::now_ms;
-
-/// The body. `data` is any JSON value.
-#[derive(Debug, Deserialize)]
-struct Body<'a> {
-    #[serde(borrow)]
-    room: Cow<'a, str>,
-    #[serde(borrow)]
-    data: &'a RawValue,
-    #[serde(borrow, default)]
-    event: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    key: Option<Cow<'a, str>>,
-    #[serde(default = "yes")]
-    store: bool,
-}
-
-fn yes() -> bool {
-    true
-}
 
 /// Answers `{"type":"published",…}` when the ack is true.
 pub(super) async fn publish(State(api): State<Api>, body: String) -> Result<Response, Refused> {
@@ -46,43 +24,26 @@ pub(super) async fn publish(State(api): State<Api>, body: String) -> Result<Resp
     Ok(json(out))
 }
 
+/// The rules are those of the native protocol's `publish`.
 fn read(body: &str) -> Result<Publish, Refusal> {
-    let body: Body<'_> = serde_json::from_str(body).map_err(|error| {
-        let code = if error.is_data() { Code::BadMessage } else { Code::BadJson };
-        Refusal::new(code, format!(r#"{error}; a correct body is {{"room":"lobby","data":"hi"}}"#))
-    })?;
-    let size = body.data.get().len();
-    if size > DATA {
-        return Err(Refusal::too_large("data", size, DATA));
-    }
-    let printable =
-        |text: &str, limit| (1..=limit).contains(&text.len()) && !text.chars().any(char::is_control);
-    if body.event.as_ref().is_some_and(|event| !printable(event, EVENT)) {
-        return Err(Refusal::new(
-            Code::BadMessage,
-            format!("event is 1 to {EVENT} bytes without control characters"),
-        ));
-    }
-    if body.key.as_ref().is_some_and(|key| !printable(key, KEY)) {
-        return Err(Refusal::new(
-            Code::BadMessage,
-            format!("key is 1 to {KEY} bytes without control characters"),
-        ));
-    }
+    let wire::Publish { room, data, event, key, store, echo: _ } = wire::Publish::parse(body)?;
     Ok(Publish {
-        room: RoomName::parse(&body.room)?,
-        event: body.event.filter(|event| event != "message").map(Arc::from),
-        data: body.data.get().into(),
+        room: RoomName::parse(&room)?,
+        event: (event != DEFAULT_EVENT).then(|| Arc::from(event)),
+        data: data.get().into(),
         author: None,
         to: None,
-        key: body.key.map(Arc::from),
+        key: key.map(Arc::from),
         echo: true,
-        store: body.store,
+        store,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use parlor_proto::codes::Code;
+    use parlor_proto::limits::{DATA, DEPTH};
+
     use super::*;
 
     #[track_caller]
@@ -101,6 +62,11 @@ mod tests {
         check(r#"{"room":"../x","data":1}"#, Err(Code::BadName));
         check(r#"{"room":"$d:a:b","data":1}"#, Err(Code::BadName));
         check(r#"{"room":"a","data":1,"event":""}"#, Err(Code::BadMessage));
+        check(r#"{"room":"a","data":1,"key":"a b"}"#, Err(Code::BadMessage));
+        check(r#"{"room":"a","data":"\ud800"}"#, Err(Code::BadJson));
+        check("[]", Err(Code::BadMessage));
         check(&format!(r#"{{"room":"a","data":"{}"}}"#, "x".repeat(DATA)), Err(Code::TooLarge));
+        let deep = format!("{}{}", "[".repeat(DEPTH + 1), "]".repeat(DEPTH + 1));
+        check(&format!(r#"{{"room":"a","data":{deep}}}"#), Err(Code::TooDeep));
     }
 }
