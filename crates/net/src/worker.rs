@@ -396,6 +396,9 @@ impl Worker {
                 return self.remove(slot);
             }
         };
+        // A connection that is closing is looked at when its time is over, however long it may be silent.
+        let deadline = self.sockets.get(slot).and_then(|socket| socket.deadline);
+        let next = deadline.map_or(next, |deadline| next.min(self.wheel.second(deadline)));
         let at = self.wheel.insert(slot, next.max(second + 1));
         if let Some(socket) = self.sockets.get(slot) {
             socket.liveness.check_at = at;
