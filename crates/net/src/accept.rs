@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use crate::admission::Limits;
+use crate::clock::Now;
 use crate::errand::{Errand, Errands};
 use crate::takeover::{self, Front};
 
@@ -33,10 +35,15 @@ pub(crate) async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
+                // The cheapest answer to a crowd that says nothing is the end.
+                let arrived = front.admission.arrive(peer.ip(), Now::read().wall);
+                if arrived.is_none() && front.limits == Limits::On {
+                    continue;
+                }
                 let (front, errands, mut stopping) =
                     (Arc::clone(&front), Arc::clone(&errands), stopping.clone());
                 tokio::spawn(async move {
-                    let _place = place;
+                    let _places = (place, arrived);
                     tokio::select! {
                         () = serve(stream, peer, front, errands) => {}
                         _ = stopping.wait_for(|stopping| *stopping) => {}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parlor_hub::rate::Bucket;
 use parlor_proto::codes::{Code, Refusal};
-use parlor_proto::limits::{CONNECT_RATE, CONNECTIONS_PER_ADDRESS};
+use parlor_proto::limits::{CONNECT_RATE, CONNECTIONS_PER_ADDRESS, RESUME_BUDGET, Rate};
 
 /// Whether the limits on addresses and rates hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +25,12 @@ pub(crate) struct Admission {
 
 #[derive(Debug)]
 struct Address {
+    /// Sockets that have not become WebSockets: heads that are not complete, and plain requests.
+    http: usize,
     connections: usize,
     bucket: Bucket,
+    /// For those who come back.
+    returns: Bucket,
 }
 
 /// One connection's place; giving it back is dropping it.
@@ -34,40 +38,85 @@ struct Address {
 pub(crate) struct Admitted {
     admission: Arc<Admission>,
     address: IpAddr,
+    kind: Kind,
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Http,
+    WebSocket,
+}
+
+const RETURN_RATE: Rate =
+    Rate { per_second: CONNECT_RATE.per_second * RESUME_BUDGET, burst: CONNECT_RATE.burst * RESUME_BUDGET };
 
 /// Addresses without connections are forgotten when the table has this many.
 const SWEEP_AT: usize = 10_000;
 
 impl Admission {
-    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr, now: u64) -> Result<Admitted, Refusal> {
+    /// A socket that was accepted and has said nothing yet. `None`: the address has as many of those as it may have
+    /// connections. Loopback has no bound, because proxies speak for many.
+    pub(crate) fn arrive(self: &Arc<Self>, address: IpAddr, now: u64) -> Option<Admitted> {
+        let exempt = address.is_loopback();
         let address = network(address);
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        if addresses.len() >= SWEEP_AT {
-            addresses.retain(|_, entry| entry.connections > 0 || entry.bucket.idle_ms(now) < 10_000);
+        let entry = entry(&mut addresses, address, now);
+        if entry.http >= CONNECTIONS_PER_ADDRESS && !exempt {
+            return None;
         }
-        let entry = addresses
-            .entry(address)
-            .or_insert_with(|| Address { connections: 0, bucket: Bucket::full(CONNECT_RATE, now) });
+        entry.http += 1;
+        Some(Admitted { admission: Arc::clone(self), address, kind: Kind::Http })
+    }
+
+    /// A socket that becomes a WebSocket; `comes_back`: it says that it was here before.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        address: IpAddr,
+        comes_back: bool,
+        now: u64,
+    ) -> Result<Admitted, Refusal> {
+        let address = network(address);
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = entry(&mut addresses, address, now);
         if entry.connections >= CONNECTIONS_PER_ADDRESS {
             return Err(Refusal::new(
                 Code::TooManyConnections,
                 format!("this address has {CONNECTIONS_PER_ADDRESS} connections; close one first"),
             ));
         }
-        entry.bucket.take(CONNECT_RATE, now).map_err(|wait| {
+        let (bucket, rate) = match comes_back {
+            true => (&mut entry.returns, RETURN_RATE),
+            false => (&mut entry.bucket, CONNECT_RATE),
+        };
+        bucket.take(rate, now).map_err(|wait| {
             Refusal::rate_limited("new connections from this address", Duration::from_millis(u64::from(wait)))
         })?;
         entry.connections += 1;
-        Ok(Admitted { admission: Arc::clone(self), address })
+        Ok(Admitted { admission: Arc::clone(self), address, kind: Kind::WebSocket })
     }
+}
+
+fn entry(addresses: &mut HashMap<IpAddr, Address>, address: IpAddr, now: u64) -> &mut Address {
+    if addresses.len() >= SWEEP_AT {
+        let idle = |entry: &Address| entry.bucket.idle_ms(now).min(entry.returns.idle_ms(now));
+        addresses.retain(|_, entry| entry.connections + entry.http > 0 || idle(entry) < 10_000);
+    }
+    addresses.entry(address).or_insert_with(|| Address {
+        http: 0,
+        connections: 0,
+        bucket: Bucket::full(CONNECT_RATE, now),
+        returns: Bucket::full(RETURN_RATE, now),
+    })
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
         let mut addresses = self.admission.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = addresses.get_mut(&self.address) {
-            entry.connections -= 1;
+            match self.kind {
+                Kind::Http => entry.http -= 1,
+                Kind::WebSocket => entry.connections -= 1,
+            }
         }
     }
 }
@@ -92,22 +141,50 @@ mod tests {
         let admission = Arc::new(Admission::default());
         let address: IpAddr = "10.0.0.1".parse().unwrap();
         let mut held: Vec<Admitted> = (0..CONNECTIONS_PER_ADDRESS as u64)
-            .map(|n| admission.admit(address, n * 1_000).unwrap())
+            .map(|n| admission.admit(address, false, n * 1_000).unwrap())
             .collect();
-        assert_eq!(admission.admit(address, 900_000).unwrap_err().code, Code::TooManyConnections);
-        assert!(admission.admit("10.0.0.2".parse().unwrap(), 900_000).is_ok());
+        assert_eq!(admission.admit(address, false, 900_000).unwrap_err().code, Code::TooManyConnections);
+        assert!(admission.admit("10.0.0.2".parse().unwrap(), false, 900_000).is_ok());
         held.pop();
-        assert!(admission.admit(address, 901_000).is_ok());
+        assert!(admission.admit(address, false, 901_000).is_ok());
     }
 
     #[test]
     fn new_connections_come_at_a_rate() {
         let admission = Arc::new(Admission::default());
         let address: IpAddr = "10.0.0.1".parse().unwrap();
-        let burst = (0..100).filter(|_| admission.admit(address, 5_000).is_ok()).count();
+        let burst = (0..100).filter(|_| admission.admit(address, false, 5_000).is_ok()).count();
         assert_eq!(burst, CONNECT_RATE.burst as usize);
-        let refusal = admission.admit(address, 5_000).unwrap_err();
+        let refusal = admission.admit(address, false, 5_000).unwrap_err();
         assert_eq!((refusal.code, refusal.retry_after), (Code::RateLimited, Some(Duration::from_millis(50))));
+    }
+
+    #[test]
+    fn who_comes_back_has_a_budget_of_its_own() {
+        let admission = Arc::new(Admission::default());
+        let address: IpAddr = "10.0.0.1".parse().unwrap();
+        while admission.admit(address, false, 5_000).is_ok() {}
+        let back = (0..1_000).filter(|_| admission.admit(address, true, 5_000).is_ok()).count();
+        assert_eq!(back, 5 * CONNECT_RATE.burst as usize);
+    }
+
+    #[test]
+    fn sockets_that_say_nothing_are_bounded_for_each_address_and_not_for_proxies_here() {
+        let admission = Arc::new(Admission::default());
+        let held = |address: &str| {
+            let address: IpAddr = address.parse().unwrap();
+            let held: Vec<_> =
+                (0..2 * CONNECTIONS_PER_ADDRESS).map_while(|_| admission.arrive(address, 0)).collect();
+            held
+        };
+        let crowd = held("10.0.0.1");
+        assert_eq!(crowd.len(), CONNECTIONS_PER_ADDRESS);
+        assert_eq!(held("10.0.0.2").len(), CONNECTIONS_PER_ADDRESS);
+        assert_eq!(held("127.0.0.1").len(), 2 * CONNECTIONS_PER_ADDRESS);
+        // They do not count as connections, and are given back.
+        assert!(admission.admit("10.0.0.1".parse().unwrap(), false, 0).is_ok());
+        drop(crowd);
+        assert_eq!(held("10.0.0.1").len(), CONNECTIONS_PER_ADDRESS);
     }
 
     #[test]

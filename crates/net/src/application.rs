@@ -27,6 +27,13 @@ pub trait Application: Send + Sync + 'static {
     /// A request for a route that is a correct opening handshake from an allowed origin. It may wait, for the engine
     /// say; a refusal is answered with its HTTP status.
     fn open(&self, opening: Opening) -> Pin<Box<dyn Future<Output = Result<Opened, Refusal>> + Send + '_>>;
+
+    /// Whether whoever offers these subprotocols says that it was here before. After a restart everybody comes back,
+    /// so those have a larger budget of new connections.
+    fn comes_back(&self, protocols: &[String]) -> bool {
+        let _ = protocols;
+        false
+    }
 }
 
 /// How a WebSocket route is spoken.

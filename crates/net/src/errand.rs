@@ -14,6 +14,8 @@ pub(crate) enum Errand {
     Adopt(Box<Taken>),
     /// A future of this connection can go on.
     Poll(ConnectionId),
+    /// Memory is short: end the connection for which the most waits.
+    CutSlowest,
     /// Say goodbye to everyone and end.
     Stop,
 }

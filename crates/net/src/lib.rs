@@ -10,6 +10,7 @@ mod application;
 mod clock;
 mod errand;
 mod liveness;
+mod memory;
 mod origin;
 mod server;
 mod socket;
@@ -20,5 +21,6 @@ mod worker;
 
 pub use admission::Limits;
 pub use application::{Application, Context, Conversation, Incoming, Opened, Opening, Route};
+pub use memory::Memory;
 pub use origin::Origins;
 pub use server::{Handle, Server, Settings};

@@ -18,6 +18,7 @@ use crate::accept::accept;
 use crate::admission::Limits;
 use crate::application::Application;
 use crate::errand::{Errand, Errands};
+use crate::memory::{self, Memory};
 use crate::origin::Origins;
 use crate::takeover::Front;
 use crate::worker::Worker;
@@ -30,6 +31,8 @@ pub struct Settings {
     pub origins: Origins,
     pub limits: Limits,
     pub policy: fn(&str) -> Policy,
+    /// What may be used; `None`: nobody looks.
+    pub memory: Option<Memory>,
 }
 
 /// A bound address and a hub; nothing is accepted before [`Server::start`].
@@ -87,6 +90,7 @@ impl Server {
             origins: self.settings.origins.clone(),
             limits: self.settings.limits,
             admission: Arc::default(),
+            pressure: Arc::default(),
         });
         let (stopping, stopped) = watch::channel(false);
         let mut workers = Vec::new();
@@ -95,11 +99,16 @@ impl Server {
             let (front, hub, errands) = (Arc::clone(&front), Arc::clone(&self.hub), Arc::clone(errands));
             let stopped = stopped.clone();
             let index = workers.len() as u16;
+            // One of them looks for all.
+            let watching = self.settings.memory.clone().filter(|_| index == 0).map(|memory| {
+                memory::watch_over(memory, Arc::clone(&front.pressure), self.errands.clone(), stopped.clone())
+            });
             // Made here, so that what the system refuses is an error of `start`.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let run = move || {
                 let result = runtime.block_on(async {
                     let listener = tokio::net::TcpListener::from_std(listener)?;
+                    watching.map(tokio::spawn);
                     let accepting = tokio::spawn(accept(listener, front, Arc::clone(&errands), stopped));
                     Worker::new(index, hub, errands)?.run().await?;
                     accepting.await.map_err(io::Error::other)

@@ -19,7 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use parlor_hub::Author;
 use parlor_hub::encode::WireFormat;
 use parlor_proto::codes::{Code, Refusal};
-use parlor_proto::limits::{CLOSE_TIMEOUT, HEAD_TIMEOUT, HEADERS, HEADERS_BYTES, REQUEST_LINE};
+use parlor_proto::limits::{CLOSE_TIMEOUT, HEAD_TIMEOUT, HEADERS, HEADERS_BYTES, MEMORY_RETRY, REQUEST_LINE};
 use parlor_proto::ws::handshake::{self, Rejection};
 use parlor_proto::ws::{self, deflate};
 use tokio::net::TcpStream;
@@ -28,6 +28,7 @@ use tower_service::Service;
 use crate::admission::{Admission, Admitted, Limits};
 use crate::application::{Application, Conversation, Opening, Route};
 use crate::clock::Now;
+use crate::memory::Pressure;
 use crate::origin::Origins;
 
 /// What every request is decided with.
@@ -38,6 +39,7 @@ pub(crate) struct Front {
     pub(crate) origins: Origins,
     pub(crate) limits: Limits,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) pressure: Arc<Pressure>,
 }
 
 /// A socket on its way from hyper to its worker, with the answer that it has not been given yet.
@@ -151,11 +153,17 @@ async fn open(
         let refusal = Refusal::new(Code::OriginDenied, "pages of this origin may not connect here");
         Box::new(refuse_with(&refusal))
     })?;
+    if front.pressure.refuses() {
+        let refusal = Refusal::new(Code::Busy, "the server is short of memory; try again in some seconds");
+        return Err(Box::new(refuse_with(&refusal.retry_after(MEMORY_RETRY))));
+    }
     let now = Now::read().wall;
     let address = client_address(peer.ip(), request.headers());
     let admitted = match front.limits {
         Limits::On => {
-            Some(front.admission.admit(address, now).map_err(|refusal| Box::new(refuse_with(&refusal)))?)
+            let comes_back = front.application.comes_back(&accepted.protocols);
+            let admitted = front.admission.admit(address, comes_back, now);
+            Some(admitted.map_err(|refusal| Box::new(refuse_with(&refusal)))?)
         }
         Limits::Off => None,
     };

@@ -8,10 +8,12 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mio::{Events, Interest, Poll, Token};
+use parlor_hub::outbox::Outbox;
 use parlor_hub::shard::Event as HubEvent;
 use parlor_hub::{Hub, Shard};
 use parlor_proto::codes::CloseCode;
@@ -199,6 +201,7 @@ impl Worker {
                         self.resume_reading(slot);
                     }
                 }
+                Errand::CutSlowest => self.cut_slowest(),
                 Errand::Stop => self.begin_stop(),
             }
         }
@@ -410,6 +413,20 @@ impl Worker {
         let Some(mut socket) = self.sockets.take(slot) else { return };
         let _ = self.poll.get_ref().registry().deregister(&mut socket.stream);
         self.shard.disconnect(socket.id, self.sockets.now.wall);
+    }
+
+    /// Ends the connection whose outbox holds the most; it can resume.
+    fn cut_slowest(&mut self) {
+        let (mut most, mut slowest) = (0, None);
+        for slot in 0..self.sockets.len() {
+            let waits = self.shard.outbox(slot).map_or(0, Outbox::len);
+            if waits > most && self.sockets.get(slot).is_some_and(|socket| !socket.flags.leaving) {
+                (most, slowest) = (waits, Some(slot));
+            }
+        }
+        let Some(slowest) = slowest else { return };
+        self.hub.stats.slow.fetch_add(1, Ordering::Relaxed);
+        self.sockets.close(slowest, &mut self.shard, CloseCode::SLOW, None);
     }
 
     fn begin_stop(&mut self) {

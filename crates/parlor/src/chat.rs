@@ -92,6 +92,13 @@ impl Chat {
     }
 }
 
+impl Chat {
+    /// Whether these subprotocols hold a token, right or not: whoever has one was here before.
+    pub(crate) fn has_token(protocols: &[String]) -> bool {
+        protocols.iter().any(|offered| offered.starts_with(TOKEN_PROTOCOL))
+    }
+}
+
 const PROTOCOL: &str = "parlor.v1";
 /// A token may come as a subprotocol, because browsers can set no other header.
 const TOKEN_PROTOCOL: &str = "parlor.token.";

@@ -12,7 +12,7 @@ use parlor_hub::Hub;
 use parlor_hub::engine::Engine;
 use parlor_hub::memory::MemoryEngine;
 use parlor_hub::policy::Policy;
-use parlor_net::{Application, Handle, Limits, Opened, Opening, Origins, Route, Settings};
+use parlor_net::{Application, Handle, Limits, Memory, Opened, Opening, Origins, Route, Settings};
 use parlor_proto::codes::Refusal;
 
 use crate::chat::Chat;
@@ -51,7 +51,13 @@ impl Server {
             engine: None,
             chat: false,
             router: Router::new(),
-            settings: Settings { workers, origins, limits: Limits::On, policy: Policy::stock },
+            settings: Settings {
+                workers,
+                origins,
+                limits: Limits::On,
+                policy: Policy::stock,
+                memory: Memory::of_this_process(None),
+            },
         }
     }
 
@@ -107,6 +113,13 @@ impl Server {
     /// Whether limits on rates and connections hold; size limits always do.
     pub fn limits(&mut self, limits: Limits) -> &mut Server {
         self.settings.limits = limits;
+        self
+    }
+
+    /// The memory that may be used; without it, what the machine or the container has. At 80 % of it new connections
+    /// are refused, at 90 % the slowest readers are cut. `None`: nobody looks.
+    pub fn memory(&mut self, memory: Option<Memory>) -> &mut Server {
+        self.settings.memory = memory;
         self
     }
 
@@ -166,6 +179,10 @@ impl Application for Routes {
             (None, Some(chat)) => Box::pin(chat.open(opening)),
             (None, None) => Box::pin(std::future::ready(Err(Refusal::no_such_room(opening.uri.path())))),
         }
+    }
+
+    fn comes_back(&self, protocols: &[String]) -> bool {
+        self.chat.is_some() && Chat::has_token(protocols)
     }
 }
 

@@ -200,3 +200,9 @@ pub const MEMORY_REFUSE_PERCENT: u8 = 80;
 
 /// At this share, in percent, the slowest readers are cut.
 pub const MEMORY_CUT_PERCENT: u8 = 90;
+
+/// How often the process looks at its memory: a gigabit fills 125 MB in that time.
+pub const MEMORY_LOOK: Duration = Duration::from_secs(1);
+
+/// What a client that is refused for want of memory is told to wait.
+pub const MEMORY_RETRY: Duration = Duration::from_secs(5);

@@ -4,7 +4,8 @@ pub(crate) mod key;
 mod publish;
 mod rooms;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -14,18 +15,24 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use parlor_hub::Hub;
 use parlor_hub::engine::Done;
+use parlor_hub::rate::Bucket;
 use parlor_proto::codes::{Code, Refusal};
-use parlor_proto::limits::NATIVE_MESSAGE;
+use parlor_proto::limits::{API_RATE, NATIVE_MESSAGE};
+
+use crate::clock::now_ms;
 
 /// What every route needs.
 #[derive(Clone)]
 pub(crate) struct Api {
     hub: Arc<Hub>,
     key: Arc<str>,
+    /// Publishes of the one key that there is.
+    rate: Arc<Mutex<Bucket>>,
 }
 
 pub(crate) fn router(hub: Arc<Hub>, key: String) -> Router {
-    let api = Api { hub, key: key.into() };
+    let rate = Arc::new(Mutex::new(Bucket::full(API_RATE, now_ms())));
+    let api = Api { hub, key: key.into(), rate };
     Router::new()
         .route("/api/publish", post(publish::publish))
         .route("/api/rooms", get(rooms::rooms))
@@ -54,6 +61,19 @@ async fn check_key(State(api): State<Api>, headers: HeaderMap, request: Request,
 /// Compares in a time that does not tell how much was right.
 fn same(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |all, (a, b)| all | (a ^ b)) == 0
+}
+
+impl Api {
+    /// Takes one publish from what the key may do now.
+    fn take(&self) -> Result<(), Refusal> {
+        if !self.hub.is_limited() {
+            return Ok(());
+        }
+        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
+        rate.take(API_RATE, now_ms()).map_err(|wait| {
+            Refusal::rate_limited("publishes with this key", Duration::from_millis(u64::from(wait)))
+        })
+    }
 }
 
 /// Waits for one of the hub's callbacks.
@@ -99,4 +119,28 @@ fn refused(refusal: &Refusal) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use parlor_hub::mailbox::Mailbox;
+    use parlor_hub::memory::MemoryEngine;
+    use parlor_hub::policy::Policy;
+
+    use super::*;
+
+    #[test]
+    fn a_backend_that_floods_is_told_to_wait_unless_limits_are_lifted() {
+        let flood = |limited| {
+            let mailboxes = vec![Arc::new(Mailbox::new(|| {}))];
+            let hub = Hub::start(Arc::new(MemoryEngine::new([0; 16])), mailboxes, Policy::stock, limited);
+            let rate = Arc::new(Mutex::new(Bucket::full(API_RATE, now_ms())));
+            let api = Api { hub, key: "key".into(), rate };
+            (0..1_000_000).find_map(|_| api.take().err())
+        };
+        let refusal = flood(true).expect("a million at once are too many");
+        assert_eq!(refusal.code, Code::RateLimited);
+        assert!(refusal.retry_after.is_some());
+        assert!(flood(false).is_none());
+    }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, mpsc};
 
 use anyhow::{Context, Result};
-use parlor::{Limits, Origins, Running, Server};
+use parlor::{Limits, Memory, Origins, Running, Server};
 use parlor_hub::Hub;
 use parlor_hub::command::Publish;
 use parlor_hub::engine::{Engine, Published};
@@ -28,7 +28,8 @@ pub(crate) fn serve(settings: &Settings) -> Result<()> {
         .chat()
         .engine(engine)
         .origins(Origins { allowed: settings.origins.clone(), loopback: settings.listen.ip().is_loopback() })
-        .limits(settings.limits);
+        .limits(settings.limits)
+        .memory(Memory::of_this_process(settings.memory));
     if let Some(workers) = settings.workers {
         server.workers(workers);
     }

@@ -17,6 +17,7 @@ use crate::clock::now_ms;
 /// Answers `{"type":"published",…}` when the ack is true.
 pub(super) async fn publish(State(api): State<Api>, body: String) -> Result<Response, Refused> {
     let publish = read(&body)?;
+    api.take()?;
     let room = publish.room.clone();
     let published = wait(|done| api.hub.publish(Publisher::Backend, publish, now_ms(), done)).await?;
     let mut out = Vec::new();

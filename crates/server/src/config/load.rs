@@ -206,7 +206,7 @@ mod tests {
             ),
             (
                 "[server]\nlisten = \"a\"",
-                "parlor.toml: there is no setting server; there are listen, data, engine, origin, workers, no_limits, log",
+                "parlor.toml: there is no setting server; there are listen, data, engine, origin, workers, memory, no_limits, log",
             ),
             (
                 "workers = \"4\"",

@@ -28,7 +28,7 @@ pub(super) enum Kind {
 }
 
 /// All settings, in the order in which people need them.
-pub(crate) const SETTINGS: [Setting; 7] = [
+pub(crate) const SETTINGS: [Setting; 8] = [
     Setting {
         name: "listen",
         kind: Kind::Text,
@@ -63,6 +63,13 @@ pub(crate) const SETTINGS: [Setting; 7] = [
         default: "",
         example: "workers = 4",
         help: "Threads that serve connections; one per core if it is not given",
+    },
+    Setting {
+        name: "memory",
+        kind: Kind::Number,
+        default: "",
+        example: "memory = 2048",
+        help: "Megabytes that may be used; what the machine or the container has if it is not given. At 80 % new connections are refused, at 90 % the slowest readers are cut",
     },
     Setting {
         name: "no_limits",

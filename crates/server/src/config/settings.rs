@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) origins: Vec<String>,
     /// `None`: one per core.
     pub(crate) workers: Option<usize>,
+    /// Bytes. `None`: what the machine or the container has.
+    pub(crate) memory: Option<u64>,
     pub(crate) limits: Limits,
     /// A filter that has been checked.
     pub(crate) log: String,
@@ -48,6 +50,10 @@ impl Settings {
             origins: value("origin").each("is no origin: scheme, host and port, without a path", origin)?,
             workers: value("workers").optional("is no number from 1 to 1024", |text| {
                 text.parse().ok().filter(|number| (1..=MAX_WORKERS).contains(number))
+            })?,
+            memory: value("memory").optional("is no number of megabytes from 16 up", |text| {
+                let megabytes = text.parse::<u64>().ok().filter(|number| (16..=1 << 24).contains(number))?;
+                Some(megabytes << 20)
             })?,
             limits: value("no_limits").parse("is neither true nor false", |text| match switch(text)? {
                 true => Some(Limits::Off),
@@ -143,6 +149,7 @@ mod tests {
         assert_eq!(with("engine", "memory").unwrap().engine, EngineKind::Memory);
         assert_eq!(with("origin", "https://App.example/").unwrap().origins, ["https://app.example"]);
         assert_eq!(with("workers", "3").unwrap().workers, Some(3));
+        assert_eq!(with("memory", "64").unwrap().memory, Some(64 << 20));
         assert_eq!(with("no_limits", "on").unwrap().limits, Limits::Off);
         assert_eq!(with("data", "x").unwrap().data, PathBuf::from("x"));
         for (name, value, expected) in [
@@ -160,6 +167,11 @@ mod tests {
                 "origin",
                 "app.example",
                 "--origin: \"app.example\" is no origin: scheme, host and port, without a path; an example is origin = [\"https://app.example\"]",
+            ),
+            (
+                "memory",
+                "2G",
+                "--memory: \"2G\" is no number of megabytes from 16 up; an example is memory = 2048",
             ),
             ("workers", "0", "--workers: \"0\" is no number from 1 to 1024; an example is workers = 4"),
             (
