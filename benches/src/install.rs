@@ -1,7 +1,7 @@
 //! Builds and installs the peers from their lock files, into ignored folders.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -28,6 +28,45 @@ pub(crate) fn node(bench: &Bench) -> Result<()> {
     let mut npm = Command::new("npm");
     npm.current_dir(folder).args(["ci", "--no-audit", "--no-fund"]);
     run(bench, npm, "peers-node")
+}
+
+/// websockets, gevent-websocket, python-socketio and Channels: one environment from one lock file.
+pub(crate) fn python(bench: &Bench) -> Result<()> {
+    let lock = bench.root.join("benches/peers/python/requirements.txt");
+    let env = python_env(bench);
+    let stamp = env.join("installed.lock");
+    let wanted = fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
+    if fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
+        return Ok(());
+    }
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv", "--clear"]).arg(&env);
+    run(bench, venv, "peers-python-env")?;
+    let mut pip = Command::new(env.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r"])
+        .arg(&lock);
+    run(bench, pip, "peers-python")?;
+    Ok(fs::write(stamp, wanted)?)
+}
+
+/// Where [`python`] installs to.
+pub(crate) fn python_env(bench: &Bench) -> PathBuf {
+    bench.scratch.join("peers-python")
+}
+
+/// nginx with nchan, from Debian.
+pub(crate) fn nchan(bench: &Bench) -> Result<()> {
+    if Path::new("/usr/lib/nginx/modules/ngx_nchan_module.so").exists() {
+        return Ok(());
+    }
+    let mut update = Command::new("apt-get");
+    update.args(["update", "-q"]);
+    run(bench, update, "peers-nchan-update")?;
+    let mut install = Command::new("apt-get");
+    install.args(["install", "-y", "-q", "--no-install-recommends", "nginx", "libnginx-mod-nchan"]);
+    // Debian would start one right away.
+    install.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
+    run(bench, install, "peers-nchan")
 }
 
 fn run(bench: &Bench, mut command: Command, step: &str) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The servers of the bench: the raw limit, Parlor, and the peers; how each is installed, started, spoken to.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -146,7 +146,18 @@ pub(crate) fn others() -> Vec<Peer> {
         socket_io("socketioxide", install::rust, |bench| Ok(rust(bench, "socketioxide-peer").into())),
         raw("ws", install::node, |bench| Ok(node(bench, "ws.mjs").into())),
         socket_io("socket.io", install::node, |bench| Ok(node(bench, "socketio.mjs").into())),
+        slow(raw("websockets", install::python, |bench| Ok(python(bench, "websockets_peer.py").into()))),
+        slow(raw("gevent-websocket", install::python, |bench| Ok(python(bench, "gevent_peer.py").into()))),
+        slow(socket_io("python-socketio", install::python, |bench| {
+            Ok(python(bench, "socketio_peer.py").into())
+        })),
+        slow(raw("channels", install::python, |bench| Ok(python(bench, "channels_peer.py").into()))),
+        Peer { echo: None, ..raw("nchan", install::nchan, nchan) },
     ]
+}
+
+fn slow(peer: Peer) -> Peer {
+    Peer { slow_to_connect: true, ..peer }
 }
 
 fn rawlimit(bench: &Bench, more: &[&str]) -> Result<Launch> {
@@ -174,6 +185,27 @@ fn node(bench: &Bench, script: &str) -> Command {
     let mut command = Command::new("node");
     command.arg(bench.root.join("benches/peers/node").join(script));
     command
+}
+
+fn python(bench: &Bench, script: &str) -> Command {
+    let mut command = Command::new(install::python_env(bench).join("bin/python"));
+    command.arg(bench.root.join("benches/peers/python").join(script));
+    command
+}
+
+/// nginx cannot choose a port, so one that was free a moment ago is filled into its configuration.
+fn nchan(bench: &Bench) -> Result<Launch> {
+    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let folder = fresh_folder(&bench.scratch.join("nchan"))?;
+    std::fs::create_dir_all(&folder)?;
+    let template = std::fs::read_to_string(bench.root.join("benches/peers/nchan/nginx.conf"))?;
+    let conf = template
+        .replace("PORT", &address.port().to_string())
+        .replace("FOLDER", &folder.display().to_string());
+    std::fs::write(folder.join("nginx.conf"), conf)?;
+    let mut command = Command::new("nginx");
+    command.arg("-c").arg(folder.join("nginx.conf")).arg("-p").arg("/usr/share/nginx");
+    Ok(Launch { command, address: Some(address) })
 }
 
 /// `FOLDER-0`, `FOLDER-1`, … : the first that nobody has used in this run, emptied.
