@@ -251,7 +251,7 @@ export class App {
       : parlor.publish(conversation.name, item.data, keeps ? { key } : { echo: false });
     sent.then(
       (published) => {
-        conversation.log.confirm(key, published);
+        conversation.log.confirm(key, published, { user: parlor.user, from: parlor.name });
         this.#forgetUnsent(key);
       },
       (error) => conversation.log.fail(key, error),

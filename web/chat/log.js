@@ -92,10 +92,11 @@ export class Log {
   }
 
   /**
-   * The server has stored the line with this key.
-   * @param {string} key @param {Published} published
+   * The server has stored the line with this key, as written by this account: a line that was written before the server
+   * had said who one is does not know it yet.
+   * @param {string} key @param {Published} published @param {{user: string | undefined, from: string | undefined}} me
    */
-  confirm(key, { offset, ack }) {
+  confirm(key, { offset, ack }, me) {
     const bound = this.stored.find((item) => item.key === key);
     if (bound && bound.offset === offset) return void (bound.ack = ack);
     // The echo that was taken for this line belonged to another tab that wrote the same words.
@@ -103,7 +104,7 @@ export class Log {
     const waiting = this.#take(key);
     const there = offset === undefined ? undefined : this.#at(offset);
     if (there) there.ack = ack;
-    else if (waiting) this.#insert({ ...waiting, offset, status: "stored", ack });
+    else if (waiting) this.#insert({ ...waiting, ...me, offset, status: "stored", ack });
     else if (bound) this.#insert({ ...bound, id: `${key}+`, offset, ack });
   }
 

@@ -14,7 +14,8 @@ import { clock, moment } from "./time.js";
  * @param {HTMLElement | undefined} old  the element that showed it before
  */
 export function drawMessage(app, item, head, old) {
-  const own = item.user !== undefined && item.user === app.parlor.user;
+  // What waits is one's own, also before the server has said who one is.
+  const own = item.status !== "stored" || (item.user !== undefined && item.user === app.parlor.user);
   const waiting = item.status === "sending" && app.parlor.state.phase !== "open";
   const look = [head, own, item.status, item.ack, waiting, language()].join();
   if (old?.dataset.look === look) return old;
@@ -26,7 +27,7 @@ export function drawMessage(app, item, head, old) {
   const element = h(
     "li",
     { class: `message ${head ? "first" : ""} ${own ? "own" : ""} ${called && !own ? "called" : ""} ${item.status}`, "aria-label": `${from}, ${clock(item.time)}` },
-    h("div", { class: "gutter" }, head ? face(item, from) : time.cloneNode(true)),
+    h("div", { class: "gutter" }, head ? face(item, from, own) : time.cloneNode(true)),
     h(
       "div",
       { class: "said" },
@@ -40,9 +41,9 @@ export function drawMessage(app, item, head, old) {
   return element;
 }
 
-/** @param {Item} item @param {string} from */
-function face(item, from) {
-  return item.user === undefined ? h("span", { class: "avatar house", "aria-hidden": "true" }, "P") : avatar(item.user, from);
+/** @param {Item} item @param {string} from @param {boolean} own */
+function face(item, from, own) {
+  return item.user === undefined && !own ? h("span", { class: "avatar house", "aria-hidden": "true" }, "P") : avatar(item.user, from);
 }
 
 /** @param {App} app @param {Item} item */

@@ -1,7 +1,7 @@
 // The server dies while people type: nothing is lost, nothing doubled, and the page says what it did.
 import assert from "node:assert/strict";
 import test, { after, afterEach, before } from "node:test";
-import { Server, hears, openBrowser, person, problems, say, texts, until } from "./helper.mjs";
+import { Server, hears, openBrowser, person, problems, say, texts, tryNow, until } from "./helper.mjs";
 
 let browser, server;
 before(async () => {
@@ -82,13 +82,13 @@ test("during an outage the page says what waits; after it, what was sent and wha
   assert.equal(await ann.locator('.message.sending .mark[aria-label="Waits for the connection"]').count(), 2);
   server = await server.again();
   await server.publish({ room: "lobby", data: "from a program" });
-  await ann.click(".notice button");
+  await tryNow(ann);
   await ann.waitForSelector('.notice.back:has-text("Connected again.")');
   await ann.waitForSelector('.notice.back:has-text("2 waiting messages sent.")');
   await ann.waitForSelector('.notice.back:has-text("Caught up 1 message.")');
   await until(() => ann.locator(".message.own .mark.check").count(), (count) => count === 3, "all marks");
   gate.open = true;
-  await bob.click(".notice button");
+  await tryNow(bob);
   await bob.waitForSelector('.notice.back:has-text("已重新连上。已补上 3 条消息。")');
   await hears(bob, "while it was gone 2");
   await bob.waitForSelector('.new-line:has-text("新消息")');
@@ -107,9 +107,9 @@ test("what is written during an outage survives a reload of the page and is sent
   await ann.waitForSelector(".notice.down");
   await say(ann, "in between");
   await ann.reload();
-  await ann.waitForSelector('.message.sending:has-text("in between")');
+  await ann.waitForSelector('.message.own.sending:has-text("in between")');
   gate.open = true;
-  await ann.click(".notice button");
+  await tryNow(ann);
   await ann.waitForSelector('.message.own:has-text("in between") .mark.check');
   await ann.reload();
   await hears(ann, "in between");

@@ -91,6 +91,14 @@ export async function visit(browser, url, { gate, ...options } = {}) {
   return page;
 }
 
+/** Presses "Try now" until the connection is back: an attempt may be under way, or succeed, at any moment. */
+export async function tryNow(page) {
+  await page.waitForFunction(() => {
+    document.querySelector(".notice.down button:not([hidden])")?.click();
+    return !document.querySelector(".notice.down");
+  });
+}
+
 /** Says a name at the door and waits until the room is there. */
 export async function comeIn(page, name) {
   await page.fill("#name", name);

@@ -32,15 +32,25 @@ test("messages stand by their offset, whichever way and order they come", () => 
   assert.deepEqual([log.firstOffset, log.lastOffset, log.more], [3, 7, true]);
 });
 
+const ME = { user: "g1", from: "ann" };
+
 test("one's own message is seen once, whether the echo or the answer comes first", () => {
   for (const echoFirst of [true, false]) {
     const log = new Log();
     log.send(line("k1", "hi"));
     const id = log.items[0].id;
-    const steps = [() => log.receive(mine(8, "hi"), "g1"), () => log.confirm("k1", { offset: 8, ack: "local" })];
+    const steps = [() => log.receive(mine(8, "hi"), "g1"), () => log.confirm("k1", { offset: 8, ack: "local" }, ME)];
     for (const step of echoFirst ? steps : steps.reverse()) step();
     assert.deepEqual(log.items.map(({ id, offset, status, ack }) => [id, offset, status, ack]), [[id, 8, "stored", "local"]], `echo first: ${echoFirst}`);
   }
+});
+
+test("a line that was written before one knew who one is belongs to the account that sent it", () => {
+  const log = new Log();
+  log.send({ key: "k1", data: "hi", time: NOON });
+  log.confirm("k1", { offset: 8, ack: "local" }, ME);
+  assert.equal(log.receive(mine(8, "hi"), "g1"), false, "the echo comes last and is nothing new");
+  assert.deepEqual(log.items.map(({ user, from, status }) => [user, from, status]), [["g1", "ann", "stored"]]);
 });
 
 test("the same words from another tab do not swallow one's own", () => {
@@ -48,7 +58,7 @@ test("the same words from another tab do not swallow one's own", () => {
   log.send(line("k1", "hi"));
   log.receive(mine(8, "hi"), "g1");
   assert.equal(log.items.length, 1, "taken for the echo at first");
-  log.confirm("k1", { offset: 9, ack: "local" });
+  log.confirm("k1", { offset: 9, ack: "local" }, ME);
   log.receive(mine(9, "hi"), "g1");
   assert.deepEqual(log.items.map(({ offset }) => offset), [8, 9]);
 });
@@ -57,11 +67,11 @@ test("equal messages sent in a row stay as many as they are", () => {
   const log = new Log();
   for (const key of ["k1", "k2", "k3"]) log.send(line(key, "ha"));
   log.receive(mine(1, "ha"), "g1");
-  log.confirm("k1", { offset: 1, ack: "local" });
-  log.confirm("k2", { offset: 2, ack: "local" });
+  log.confirm("k1", { offset: 1, ack: "local" }, ME);
+  log.confirm("k2", { offset: 2, ack: "local" }, ME);
   log.receive(mine(2, "ha"), "g1");
   log.receive(mine(3, "ha"), "g1");
-  log.confirm("k3", { offset: 3, ack: "local" });
+  log.confirm("k3", { offset: 3, ack: "local" }, ME);
   assert.deepEqual(log.items.map(({ offset, status }) => [offset, status]), [[1, "stored"], [2, "stored"], [3, "stored"]]);
 });
 
@@ -81,7 +91,7 @@ test("in a room that keeps nothing a line takes its place at the answer", () => 
   const log = new Log();
   log.receive({ ...said(undefined, "tick"), offset: undefined }, "g1");
   log.send(line("k1"));
-  log.confirm("k1", { ack: "none" });
+  log.confirm("k1", { ack: "none" }, ME);
   assert.deepEqual(log.items.map(({ data, status, ack }) => [data, status, ack]), [["tick", "stored", undefined], ["k1", "stored", "none"]]);
 });
 
