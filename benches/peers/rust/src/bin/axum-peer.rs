@@ -23,24 +23,24 @@ async fn main() -> std::io::Result<()> {
     axum::serve(listener, app).await
 }
 
+/// One task writes and one reads, as in axum's own chat: a loop that waits for both would try to read, with a cleared
+/// buffer of 128 KB, at every message that it writes.
 async fn relay(ws: WebSocket, everyone: broadcast::Sender<Utf8Bytes>) {
     let mut inbox = everyone.subscribe();
     let (mut out, mut input) = ws.split();
-    loop {
-        tokio::select! {
-            message = inbox.recv() => {
-                let Ok(text) = message else { return };
-                if out.send(Message::Text(text)).await.is_err() {
-                    return;
-                }
+    let writing = tokio::spawn(async move {
+        while let Ok(text) = inbox.recv().await {
+            if out.send(Message::Text(text)).await.is_err() {
+                return;
             }
-            message = input.next() => match message {
-                Some(Ok(Message::Text(text))) => drop(everyone.send(text)),
-                Some(Ok(_)) => {}
-                _ => return,
-            },
+        }
+    });
+    while let Some(Ok(message)) = input.next().await {
+        if let Message::Text(text) = message {
+            drop(everyone.send(text));
         }
     }
+    writing.abort();
 }
 
 async fn echo(mut ws: WebSocket) {
