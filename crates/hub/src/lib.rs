@@ -26,6 +26,7 @@ pub mod rate;
 pub mod resume;
 mod rooms;
 pub mod shard;
+pub mod slots;
 mod users;
 pub mod window;
 

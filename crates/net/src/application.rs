@@ -97,7 +97,7 @@ pub trait Conversation: Send {
     /// The waker that [`Context::waker`] gave was woken.
     fn poll(&mut self, _cx: &mut Context<'_>) {}
 
-    /// Everything that was queued for the peer has been written.
+    /// Everything that it sent has been written.
     fn drained(&mut self, _cx: &mut Context<'_>) {}
 
     /// The peer broke a rule of WebSocket; what is sent now still reaches it, before the Close frame.

@@ -15,22 +15,26 @@ use crate::liveness::Liveness;
 
 /// One connection as its worker holds it. At rest it owns no buffer: what is read goes through the worker's, what is
 /// to be written is shared with others.
+#[repr(C, align(64))]
 pub(crate) struct Socket {
-    pub(crate) id: ConnectionId,
+    // What a write touches comes first and fills one line of the cache; see the hub's `Entry`.
+    pub(crate) liveness: Liveness,
     pub(crate) stream: TcpStream,
+    pub(crate) flags: Flags,
+    /// What was read while the conversation took nothing more; looked at before anything else. At most one read.
+    pub(crate) unread: Vec<u8>,
+    pub(crate) id: ConnectionId,
     pub(crate) ws: ws::Connection,
     /// `None` once it is over.
     pub(crate) conversation: Option<Box<dyn Conversation>>,
     pub(crate) waker: Option<Waker>,
-    pub(crate) liveness: Liveness,
-    /// What was read while the conversation took nothing more; looked at before anything else. At most one read.
-    pub(crate) unread: Vec<u8>,
-    pub(crate) flags: Flags,
     /// When a closing connection ends at the latest.
     pub(crate) deadline: Option<Instant>,
     /// The place among its address's connections.
     pub(crate) _admitted: Option<Box<Admitted>>,
 }
+
+const _: () = assert!(std::mem::offset_of!(Socket, unread) < 64);
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Flags {
@@ -44,8 +48,10 @@ pub(crate) struct Flags {
     pub(crate) ended: bool,
     /// Our side is ended; the rest is read and thrown away.
     pub(crate) lingering: bool,
-    /// It has left the hub's rooms and gets nothing more from them.
+    /// It has left the hub's rooms and gets nothing more from them. Always so once the WebSocket is closed.
     pub(crate) leaving: bool,
+    /// The conversation has sent something since it was told that all is written.
+    pub(crate) sent: bool,
 }
 
 /// What a write came to.
@@ -76,8 +82,7 @@ impl Socket {
     }
 
     /// Writes what is queued, in as few calls as it takes.
-    pub(crate) fn flush(&mut self, shard: &mut Shard) -> Flushed {
-        let slot = self.id.slot();
+    pub(crate) fn flush(&mut self, slot: u32, shard: &mut Shard) -> Flushed {
         let mut progress = false;
         loop {
             let Some(outbox) = shard.outbox(slot).filter(|outbox| !outbox.is_empty()) else {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parlor_hub::Shard;
+use parlor_hub::slots::Slots;
 use parlor_proto::codes::CloseCode;
 use parlor_proto::limits::OUTBOX_BYTES;
 use parlor_proto::ws::{self, Event, Failure, frame};
@@ -15,7 +16,7 @@ use crate::socket::Socket;
 
 /// The sockets, and what they share while one of them is at work.
 pub(crate) struct Sockets {
-    slots: Vec<Option<Box<Socket>>>,
+    slots: Slots<Socket>,
     errands: Arc<Errands>,
     /// Where everything is read into.
     buffer: Box<[u8]>,
@@ -40,7 +41,7 @@ enum End {
 impl Sockets {
     pub(crate) fn new(errands: Arc<Errands>, now: Now) -> Sockets {
         Sockets {
-            slots: Vec::new(),
+            slots: Slots::default(),
             errands,
             buffer: vec![0; READ_BUFFER].into(),
             outgoing: Vec::new(),
@@ -50,28 +51,24 @@ impl Sockets {
     }
 
     pub(crate) fn get(&mut self, slot: u32) -> Option<&mut Socket> {
-        self.slots.get_mut(slot as usize)?.as_deref_mut()
+        self.slots.get_mut(slot)
     }
 
     pub(crate) fn put(&mut self, slot: u32, socket: Socket) {
-        let index = slot as usize;
-        if self.slots.len() <= index {
-            self.slots.resize_with(index + 1, || None);
-        }
-        self.slots[index] = Some(Box::new(socket));
+        self.slots.put(slot, socket);
     }
 
-    pub(crate) fn take(&mut self, slot: u32) -> Option<Box<Socket>> {
-        self.slots.get_mut(slot as usize)?.take()
+    pub(crate) fn take(&mut self, slot: u32) -> Option<Socket> {
+        self.slots.take(slot)
     }
 
-    /// One more than the highest slot that was ever used.
+    /// No slot from here on was ever used.
     pub(crate) fn len(&self) -> u32 {
-        self.slots.len() as u32
+        self.slots.end()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.slots.iter().all(Option::is_none)
+        self.slots.is_empty()
     }
 
     /// Reads what is there, within reason. Returns whether the connection must be looked at again without a new
@@ -79,7 +76,7 @@ impl Sockets {
     pub(crate) fn read(&mut self, slot: u32, shard: &mut Shard) -> bool {
         for _ in 0..READS_PER_TURN {
             let Sockets { slots, buffer, .. } = self;
-            let Some(socket) = slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else {
+            let Some(socket) = slots.get_mut(slot) else {
                 return false;
             };
             // Whoever does not read its answers is not asked for more; when they are written, reading goes on.
@@ -127,7 +124,7 @@ impl Sockets {
     /// Gives bytes to the WebSocket machine and its messages to the conversation.
     fn receive(&mut self, slot: u32, shard: &mut Shard, bytes: &mut [u8]) {
         let Sockets { slots, errands, outgoing, now, .. } = self;
-        let Some(socket) = slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return };
+        let Some(socket) = slots.get_mut(slot) else { return };
         let Socket { id, ws, conversation, waker, flags, unread, .. } = socket;
         let mut received = ws.receive(now.instant, bytes);
         let mut end = None;
@@ -184,7 +181,7 @@ impl Sockets {
         call: impl FnOnce(&mut dyn Conversation, &mut Context<'_>),
     ) {
         let Sockets { slots, errands, outgoing, now, .. } = self;
-        let Some(socket) = slots.get_mut(slot as usize).and_then(Option::as_deref_mut) else { return };
+        let Some(socket) = slots.get_mut(slot) else { return };
         let Socket { id, conversation, waker, flags, .. } = socket;
         let Some(conversation) = conversation.as_deref_mut() else { return };
         let paused = &mut flags.paused;
@@ -201,6 +198,7 @@ impl Sockets {
         }
         let mut outgoing = std::mem::take(&mut self.outgoing);
         let Some(socket) = self.get(slot) else { return };
+        socket.flags.sent = true;
         let mut bytes = Vec::new();
         let mut close = None;
         for item in outgoing.drain(..) {

@@ -294,14 +294,18 @@ impl Worker {
 
     fn flush_one(&mut self, slot: u32) {
         let Some(socket) = self.sockets.get(slot) else { return };
-        match socket.flush(&mut self.shard) {
+        match socket.flush(slot, &mut self.shard) {
             Flushed::All => {
                 socket.liveness.progress();
-                if socket.ws.is_closed() && !socket.flags.lingering {
+                let sent = std::mem::take(&mut socket.flags.sent);
+                if socket.flags.leaving && socket.ws.is_closed() && !socket.flags.lingering {
                     socket.end_writing();
                     self.sockets.finished.push(slot);
                 }
-                self.sockets.converse(slot, &mut self.shard, |conversation, cx| conversation.drained(cx));
+                // Whoever only listens is not told, and not touched.
+                if sent {
+                    self.sockets.converse(slot, &mut self.shard, |conversation, cx| conversation.drained(cx));
+                }
                 self.resume_reading(slot);
             }
             Flushed::Blocked { progress } => {

@@ -11,6 +11,7 @@ use crate::encode::{self, WireFormat};
 use crate::mailbox::Mail;
 use crate::publication::Publication;
 use crate::rooms::RoomKey;
+use crate::slots::Slots;
 
 /// Publications joined into one write, at most: a turn's bytes of one room stay within a page.
 const RUN_MESSAGES: usize = 64;
@@ -131,7 +132,7 @@ impl Shard {
         let except = run.first().and_then(|publication| publication.except);
         let mut slow = false;
         for subscriber in &room.live {
-            let Some(entry) = self.entries[subscriber.slot as usize].as_mut() else { continue };
+            let Some(entry) = self.entries.get_mut(subscriber.slot) else { continue };
             let (bytes, messages) = if first > subscriber.after {
                 if except == Some(entry.id) {
                     continue;
@@ -173,7 +174,7 @@ impl Shard {
             slots.extend_from_slice(self.users.get(&pair[1]).map_or(&[], Vec::as_slice));
         }
         for slot in slots {
-            let entry = self.entries[slot as usize].as_ref();
+            let entry = self.entries.get(slot);
             if entry.is_some_and(|entry| publication.except != Some(entry.id)) {
                 self.push_encoded(slot, |format| encode::publication(publication, format), events);
             }
@@ -181,7 +182,7 @@ impl Shard {
     }
 
     fn push_encoded(&mut self, slot: u32, bytes: impl FnOnce(WireFormat) -> Bytes, events: &mut Vec<Event>) {
-        let Some(entry) = self.entries[slot as usize].as_mut() else { return };
+        let Some(entry) = self.entries.get_mut(slot) else { return };
         let bytes = bytes(entry.format);
         if entry.format == WireFormat::Raw {
             return;
@@ -196,7 +197,7 @@ impl Shard {
 
     /// Queues publications for one connection in its wire format, as part of a replay.
     pub(crate) fn send_publications(&mut self, slot: u32, publications: &[Arc<Publication>]) {
-        let Some(entry) = self.entries[slot as usize].as_mut() else { return };
+        let Some(entry) = self.entries.get_mut(slot) else { return };
         let mut bytes = BytesMut::new();
         for publication in publications {
             bytes.extend_from_slice(&encode::publication(publication, entry.format));
@@ -206,7 +207,7 @@ impl Shard {
     }
 
     pub(crate) fn cut(&mut self, slot: u32, code: CloseCode, events: &mut Vec<Event>) {
-        let Some(entry) = self.entries[slot as usize].as_mut() else { return };
+        let Some(entry) = self.entries.get_mut(slot) else { return };
         entry.cut = Some(code);
         if code == CloseCode::SLOW {
             self.hub.stats.slow.fetch_add(1, Ordering::Relaxed);
@@ -215,6 +216,6 @@ impl Shard {
     }
 }
 
-fn is_cut(entries: &[Option<Box<Entry>>], slot: u32) -> bool {
-    entries[slot as usize].as_ref().is_some_and(|entry| entry.cut == Some(CloseCode::SLOW))
+fn is_cut(entries: &Slots<Entry>, slot: u32) -> bool {
+    entries.get(slot).is_some_and(|entry| entry.cut == Some(CloseCode::SLOW))
 }

@@ -11,11 +11,11 @@ use crate::rooms::RoomKey;
 
 impl Shard {
     pub(crate) fn entry(&self, id: ConnectionId) -> Option<&Entry> {
-        self.entries.get(id.slot() as usize)?.as_deref().filter(|entry| entry.id == id)
+        self.entries.get(id.slot()).filter(|entry| entry.id == id)
     }
 
     pub(crate) fn entry_mut(&mut self, id: ConnectionId) -> Option<&mut Entry> {
-        self.entries.get_mut(id.slot() as usize)?.as_deref_mut().filter(|entry| entry.id == id)
+        self.entries.get_mut(id.slot()).filter(|entry| entry.id == id)
     }
 
     /// The room's key, if the connection is in it.
@@ -37,7 +37,7 @@ impl Shard {
         ticket: Ticket,
     ) {
         let slot = id.slot();
-        let Some(entry) = self.entries[slot as usize].as_mut() else { return };
+        let Some(entry) = self.entries.get_mut(slot) else { return };
         match entry.rooms.iter_mut().find(|joined| joined.key == key) {
             Some(joined) => {
                 let index = std::mem::replace(&mut joined.index, CATCHING_UP);
@@ -58,7 +58,7 @@ impl Shard {
     /// Moves a connection from those that catch up to those that get what is published.
     pub(crate) fn enter_live(&mut self, id: ConnectionId, key: RoomKey, after: u64) {
         let slot = id.slot();
-        let Some(entry) = self.entries[slot as usize].as_mut().filter(|entry| entry.id == id) else { return };
+        let Some(entry) = self.entries.get_mut(slot).filter(|entry| entry.id == id) else { return };
         let Some(joined) = entry.rooms.iter_mut().find(|joined| joined.key == key) else { return };
         let Some(room) = self.rooms.get_mut(&key) else { return };
         room.catching_up.retain(|waiting| waiting.slot != slot);
@@ -77,7 +77,7 @@ impl Shard {
     }
 
     pub(super) fn remove_subscriber(&mut self, slot: u32, joined: &Joined, now: u64) {
-        let author = self.entries[slot as usize].as_ref().and_then(|entry| entry.author.clone());
+        let author = self.entries.get(slot).and_then(|entry| entry.author.clone());
         self.remove_from_live(joined.key, joined.index);
         let Some(room) = self.rooms.get_mut(&joined.key) else { return };
         room.catching_up.retain(|waiting| waiting.slot != slot);
@@ -93,7 +93,7 @@ impl Shard {
         let Some(room) = self.rooms.get_mut(&key).filter(|_| index != CATCHING_UP) else { return };
         room.live.swap_remove(index as usize);
         let Some(moved) = room.live.get(index as usize) else { return };
-        if let Some(entry) = self.entries[moved.slot as usize].as_mut()
+        if let Some(entry) = self.entries.get_mut(moved.slot)
             && let Some(joined) = entry.rooms.iter_mut().find(|joined| joined.key == key)
         {
             joined.index = index;
