@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import select
 import socket
 import unittest
 
@@ -146,6 +147,18 @@ class Hostile(unittest.TestCase):
         # Five seconds by the design; the end is waited for, not the time.
         while stream.recv(4096):
             pass
+
+    def test_who_asks_for_pages_and_never_reads_them_is_not_kept(self):
+        stream = self.raw()
+        stream.setblocking(False)
+        try:
+            while True:
+                stream.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 1000)
+        except BlockingIOError:
+            pass  # the server has stopped reading, because nothing is taken from it
+        poll = select.poll()
+        poll.register(stream, select.POLLHUP | select.POLLERR)
+        self.assertTrue(poll.poll(PATIENCE * 1000), "it is still held")
 
     def test_who_never_reads_is_cut_and_delays_nobody(self):
         deaf, _ = self.upgraded("deaf")

@@ -13,7 +13,8 @@ use crate::clock::Now;
 use crate::errand::{Errand, Errands};
 use crate::takeover::{self, Front};
 
-/// Sockets of one worker that are still HTTP. Beyond it they wait in the listen queue.
+/// Sockets of one worker that are still HTTP: as many as the listen queue, in which those beyond it wait, and about
+/// 64 MB with hyper's buffers.
 const HTTP_CONNECTIONS: usize = 4096;
 
 /// When the process is out of files, accepting again at once would only burn the CPU.
@@ -38,6 +39,7 @@ pub(crate) async fn accept(
                 // The cheapest answer to a crowd that says nothing is the end.
                 let arrived = front.admission.arrive(peer.ip(), Now::read().wall);
                 if arrived.is_none() && front.limits == Limits::On {
+                    tracing::debug!(%peer, "closed: its address has too many sockets that have asked for nothing");
                     continue;
                 }
                 let (front, errands, mut stopping) =

@@ -12,6 +12,7 @@ mod errand;
 mod liveness;
 mod memory;
 mod origin;
+mod patient;
 mod server;
 mod socket;
 mod sockets;

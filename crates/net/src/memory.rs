@@ -60,7 +60,11 @@ impl Pressure {
 
     /// Notes what is used and returns the level; says so in the log when it changed.
     fn look(&self, memory: &Memory) -> Level {
-        let Some(used) = (memory.used)() else { return Level::Calm };
+        let Some(used) = (memory.used)() else {
+            // Who cannot look refuses nobody.
+            self.0.store(Level::Calm as u8, Ordering::Relaxed);
+            return Level::Calm;
+        };
         let level = level(used, memory.limit);
         let before = self.0.swap(level as u8, Ordering::Relaxed);
         if before != level as u8 {

@@ -30,6 +30,7 @@ use crate::application::{Application, Conversation, Opening, Route};
 use crate::clock::Now;
 use crate::memory::Pressure;
 use crate::origin::Origins;
+use crate::patient::Patient;
 
 /// What every request is decided with.
 pub(crate) struct Front {
@@ -80,7 +81,7 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, front: Arc<Front>
         .max_headers(HEADERS)
         // Room for the request line and the headers; what is longer is answered 431.
         .max_buf_size(REQUEST_LINE + HEADERS_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patient::new(stream)), service);
     let accepted = poll_fn(|cx| match connection.poll_without_shutdown(cx) {
         Poll::Ready(_) => Poll::Ready(None),
         Poll::Pending => match slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -92,11 +93,11 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, front: Arc<Front>
     let parts = connection.into_parts();
     let Some(accepted) = accepted else {
         // `poll_without_shutdown` leaves the end to us.
-        let mut stream = parts.io.into_inner();
+        let mut stream = parts.io.into_inner().into_inner();
         let _ = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
         return None;
     };
-    Some(Taken { stream: parts.io.into_inner(), early: parts.read_buf, accepted })
+    Some(Taken { stream: parts.io.into_inner().into_inner(), early: parts.read_buf, accepted })
 }
 
 /// Answers one request. A WebSocket request is put into `slot` and never answered by hyper.

@@ -171,6 +171,9 @@ pub const PUBLISH_RATE: Rate = Rate { per_second: 20, burst: 40 };
 /// Publishes into one room from all clients together; beyond it nobody can read along anyway.
 pub const ROOM_RATE: Rate = Rate { per_second: 200, burst: 400 };
 
+/// A request to the HTTP API is read and done by then; what callers and proxies wait themselves.
+pub const API_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Publishes through the HTTP API, per key.
 pub const API_RATE: Rate = Rate { per_second: 5000, burst: 10_000 };
 

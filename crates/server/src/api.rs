@@ -17,7 +17,8 @@ use parlor_hub::Hub;
 use parlor_hub::engine::Done;
 use parlor_hub::rate::Bucket;
 use parlor_proto::codes::{Code, Refusal};
-use parlor_proto::limits::{API_RATE, NATIVE_MESSAGE};
+use parlor_proto::limits::{API_RATE, API_TIMEOUT, NATIVE_MESSAGE};
+use tokio::time::timeout;
 
 use crate::clock::now_ms;
 
@@ -46,7 +47,13 @@ pub(crate) fn router(hub: Arc<Hub>, key: String) -> Router {
 async fn check_key(State(api): State<Api>, headers: HeaderMap, request: Request, next: Next) -> Response {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     match given.and_then(|value| value.strip_prefix("Bearer ")) {
-        Some(given) if same(given.trim(), &api.key) => next.run(request).await,
+        Some(given) if same(given.trim(), &api.key) => match timeout(API_TIMEOUT, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => refused(&Refusal::new(
+                Code::Timeout,
+                "the request was not whole, or not done, in time; with the same key it can be sent again",
+            )),
+        },
         Some(_) => refused(&Refusal::new(
             Code::Unauthenticated,
             "this is not the API key; it is in api.key in the data directory",

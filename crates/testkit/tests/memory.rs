@@ -4,11 +4,15 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parlor::{Memory, Running, Server};
 use parlor_testkit::peer::{Heard, Peer};
 
 const LIMIT: u64 = 1000;
+
+/// No step takes this long unless something is broken.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server whose use of memory the test decides.
 fn server(used: &Arc<AtomicU64>) -> Running {
@@ -21,7 +25,9 @@ fn server(used: &Arc<AtomicU64>) -> Running {
 
 /// Asks for a WebSocket until the answer has this status; the server looks at its memory once a second.
 fn until_answered(address: SocketAddr, status: &str) -> String {
+    let start = Instant::now();
     loop {
+        assert!(start.elapsed() < PATIENCE, "nobody was answered with {status}");
         let mut stream = TcpStream::connect(address).unwrap();
         let head = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\
                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
@@ -61,7 +67,9 @@ fn newcomers_are_refused_first_and_then_the_slowest_is_cut() {
     }
     assert_eq!(server.hub().stats.slow.load(Ordering::Relaxed), 0);
     used.store(LIMIT * 9 / 10, Ordering::Relaxed);
+    let start = Instant::now();
     while server.hub().stats.slow.load(Ordering::Relaxed) == 0 {
+        assert!(start.elapsed() < PATIENCE, "nobody was cut");
         assert_eq!(ann.ask(r#"{"type":"ping","id":1}"#)["type"], "pong");
     }
     let bye = loop {
