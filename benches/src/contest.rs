@@ -285,10 +285,10 @@ fn run_idle(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
 }
 
 fn run_rate(bench: &Bench, peer: &Peer, name: &'static str, per_second: f64) -> Result<Vec<Row>> {
-    if peer.fanout.is_none() || bench.options.quick {
+    let limit = peers::raw_limit();
+    if peer.fanout.is_none() || bench.options.quick || peer.name == limit.name {
         return Ok(Vec::new());
     }
-    let limit = peers::raw_limit();
     let subscribers = bench.options.subscribers;
     let mut contestants = vec![
         contestant(bench, &limit, limit.fanout.as_ref(), subscribers)?,

@@ -26,7 +26,8 @@ impl Machine {
         let dirty = !git(root, &["status", "--porcelain", "--untracked-files=no"]).is_empty();
         Machine {
             cpu: model.map_or_else(|| "unknown".into(), |(_, name)| name.to_string()),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            // This process is pinned to one of them.
+            cores: info.lines().filter(|line| line.starts_with("processor")).count().max(1),
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_string(),
             commit: format!("{commit}{}", if dirty { "+" } else { "" }),
         }
