@@ -12,7 +12,7 @@ export function linesFor({ kind, name }, { protocol, host, origin }) {
   return kind === "r" ? roomLines(name, ws, host, origin) : personLines(name, ws, host);
 }
 
-/** Names hold no quotes, backslashes or dollars, so they stand in shell and JSON as they are. @param {string} room @param {string} ws @param {string} host @param {string} origin @returns {Line[]} */
+/** What is copied is pasted at once, so the console's line waits for the connection itself. Names hold no quotes, backslashes or dollars, so they stand in shell and JSON as they are. @param {string} room @param {string} ws @param {string} host @param {string} origin @returns {Line[]} */
 function roomLines(room, ws, host, origin) {
   const query = encodeURIComponent(room);
   const publish = (/** @type {string} */ data) => `{"type":"publish","room":"${room}","data":"${data}"}`;
@@ -20,7 +20,7 @@ function roomLines(room, ws, host, origin) {
     {
       id: "console",
       text: `ws = new WebSocket(\`${ws}://\${location.host}/ws?name=console&room=${query}\`); ws.onmessage = e => console.log(e.data)
-ws.send('${publish("hi from the console")}')`,
+ws.onopen = () => ws.send('${publish("hi from the console")}')`,
     },
     { id: "curl", text: `curl ${origin}/api/publish -H "Authorization: Bearer $(cat parlor-data/api.key)" -d '{"room":"${room}","data":"hi from curl"}'` },
     {
@@ -47,7 +47,7 @@ function personLines(name, ws, host) {
     {
       id: "console",
       text: `ws = new WebSocket(\`${ws}://\${location.host}/ws?name=console\`); ws.onmessage = e => console.log(e.data)
-ws.send('${direct("psst, from the console")}')`,
+ws.onopen = () => ws.send('${direct("psst, from the console")}')`,
     },
     {
       id: "python",
