@@ -27,6 +27,9 @@ struct State {
     queued: usize,
     /// The handler waits for a message or for room.
     handler: Option<Waker>,
+    waits_for_room: bool,
+    /// The worker polls the handler and looks here right after: nobody needs to call it.
+    in_run: bool,
     /// Tells the worker that there is something to send, or room to read.
     worker: Option<Waker>,
     /// What the handler wants the connection to end with.
@@ -50,8 +53,8 @@ impl Pipe {
         let mut state = self.lock();
         let was_full = state.is_full();
         if let Some(message) = state.inbox.pop_front() {
-            if was_full && let Some(worker) = &state.worker {
-                worker.wake_by_ref();
+            if was_full {
+                state.wake_worker();
             }
             return Poll::Ready(Some(message));
         }
@@ -76,6 +79,7 @@ impl Pipe {
         let Some(length) = message.as_ref().map(length) else { return Poll::Ready(Ok(())) };
         if waiting > 0 && waiting + length > OUTBOX_BYTES {
             state.handler = Some(cx.waker().clone());
+            state.waits_for_room = true;
             return Poll::Pending;
         }
         state.outbox_bytes += length;
@@ -103,12 +107,13 @@ impl Pipe {
         self.lock().worker = Some(worker);
     }
 
-    /// Hands a message to the handler. Returns whether there is room for another.
-    pub(crate) fn deliver(&self, message: Message) -> bool {
+    /// Hands a message to the handler. Returns whether there is room for another. A handler that runs here, with the
+    /// waker `own`, is polled next and not woken; one that was moved elsewhere is.
+    pub(crate) fn deliver(&self, message: Message, own: &Waker) -> bool {
         let mut state = self.lock();
         state.inbox.push_back(message);
         let room = !state.is_full();
-        let handler = state.handler.take();
+        let handler = state.handler.take().filter(|handler| !handler.will_wake(own));
         drop(state);
         if let Some(handler) = handler {
             handler.wake();
@@ -116,9 +121,15 @@ impl Pipe {
         room
     }
 
+    /// The handler is about to be polled; [`Pipe::take_outgoing`] follows.
+    pub(crate) fn begin_run(&self) {
+        self.lock().in_run = true;
+    }
+
     /// Takes what the handler wants to send, unless the connection has plenty to write already.
     pub(crate) fn take_outgoing(&self, queued: usize) -> Outgoing {
         let mut state = self.lock();
+        state.in_run = false;
         let messages = std::mem::take(&mut state.outbox);
         // Counted before framing; the few bytes of the headers do not matter here.
         state.queued = queued + std::mem::take(&mut state.outbox_bytes);
@@ -129,6 +140,9 @@ impl Pipe {
     pub(crate) fn drained(&self) {
         let mut state = self.lock();
         state.queued = 0;
+        if !std::mem::take(&mut state.waits_for_room) {
+            return;
+        }
         let handler = state.handler.take();
         drop(state);
         if let Some(handler) = handler {
@@ -158,7 +172,7 @@ impl State {
     }
 
     fn wake_worker(&self) {
-        if let Some(worker) = &self.worker {
+        if let Some(worker) = self.worker.as_ref().filter(|_| !self.in_run) {
             worker.wake_by_ref();
         }
     }

@@ -85,6 +85,7 @@ struct Raw {
 
 impl Raw {
     fn run(&mut self, cx: &mut Context<'_>) {
+        self.pipe.begin_run();
         if let Some(running) = &mut self.running {
             let waker = cx.waker();
             let mut task = task::Context::from_waker(&waker);
@@ -123,7 +124,7 @@ impl Conversation for Raw {
             Incoming::Text(text) => Message::Text(text.to_owned()),
             Incoming::Binary(binary) => Message::Binary(binary.to_vec().into()),
         };
-        if !self.pipe.deliver(message) {
+        if !self.pipe.deliver(message, &cx.waker()) {
             cx.pause_reading(true);
         }
         self.run(cx);
