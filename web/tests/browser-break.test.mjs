@@ -66,13 +66,13 @@ test("killed three times while two people type: every message once, in one order
 
 test("during an outage the page says what waits; after it, what was sent and what was caught up, in both languages", async () => {
   server = await Server.start();
-  const ann = await person(browser, server, "ann");
-  // Bob's line stays dead until everything has been said, so that it is known what he misses.
-  const gate = { open: true };
-  const bob = await person(browser, server, "bob", { locale: "zh-CN", gate });
+  // Each line stays dead until everything has been said, so that it is known what they miss.
+  const [anns, bobs] = [{ open: true }, { open: true }];
+  const ann = await person(browser, server, "ann", { gate: anns });
+  const bob = await person(browser, server, "bob", { locale: "zh-CN", gate: bobs });
   await say(ann, "before");
   await hears(bob, "before");
-  gate.open = false;
+  anns.open = bobs.open = false;
   await server.kill();
   await Promise.all([ann, bob].map((page) => page.waitForSelector(".notice.down")));
   await say(ann, "while it was gone 1");
@@ -82,12 +82,13 @@ test("during an outage the page says what waits; after it, what was sent and wha
   assert.equal(await ann.locator('.message.sending .mark[aria-label="Waits for the connection"]').count(), 2);
   server = await server.again();
   await server.publish({ room: "lobby", data: "from a program" });
+  anns.open = true;
   await tryNow(ann);
   await ann.waitForSelector('.notice.back:has-text("Connected again.")');
   await ann.waitForSelector('.notice.back:has-text("2 waiting messages sent.")');
   await ann.waitForSelector('.notice.back:has-text("Caught up 1 message.")');
   await until(() => ann.locator(".message.own .mark.check").count(), (count) => count === 3, "all marks");
-  gate.open = true;
+  bobs.open = true;
   await tryNow(bob);
   await bob.waitForSelector('.notice.back:has-text("已重新连上。已补上 3 条消息。")');
   await hears(bob, "while it was gone 2");
