@@ -72,7 +72,7 @@ class Lines(unittest.TestCase):
         self.addCleanup(ann.close)
         for command in re.findall(r"ws\.send\('(.*?)'\)", lines):
             ann.send(command)
-        self.assertEqual(self.hears("type", "message")["from"], "ann")
+        self.assertEqual(self.hears("from", "ann")["data"], "hi")
         self.assertEqual(self.hears("type", "direct")["data"], "psst")
 
     def test_the_python_lines(self):

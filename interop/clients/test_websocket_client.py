@@ -24,17 +24,17 @@ class Sync(unittest.TestCase):
         return heard
 
     def test_a_room_of_two(self):
-        ann, bob = self.connect("?name=ann&room=lobby"), self.connect("?name=bob&room=lobby")
+        ann, bob = self.connect("?name=ann&room=talk"), self.connect("?name=bob&room=talk")
         self.hear(ann, "joined")
         self.hear(bob, "joined")
-        ann.send('{"type":"publish","room":"lobby","data":"hi"}')
+        ann.send('{"type":"publish","room":"talk","data":"hi"}')
         self.assertEqual(self.hear(bob, "message")["from"], "ann")
 
     def test_a_callback_application(self):
         heard, done = [], threading.Event()
 
         def on_open(ws):
-            ws.send('{"type":"publish","room":"lobby","data":"from a callback"}')
+            ws.send('{"type":"publish","room":"talk","data":"from a callback"}')
 
         def on_message(ws, text):
             message = json.loads(text)
@@ -43,7 +43,7 @@ class Sync(unittest.TestCase):
                 done.set()
                 ws.close()
 
-        app = websocket.WebSocketApp(self.server.ws("?name=app&room=lobby"), on_open=on_open, on_message=on_message)
+        app = websocket.WebSocketApp(self.server.ws("?name=app&room=talk"), on_open=on_open, on_message=on_message)
         thread = threading.Thread(target=app.run_forever, daemon=True)
         thread.start()
         self.assertTrue(done.wait(PATIENCE), heard)
@@ -51,11 +51,11 @@ class Sync(unittest.TestCase):
         self.assertEqual(heard[0], "welcome")
 
     def test_the_largest_message_passes_and_a_larger_one_is_refused_in_a_sentence(self):
-        ann = self.connect("?name=ann&room=lobby")
+        ann = self.connect("?name=ann&room=talk")
         self.hear(ann, "joined")
-        ann.send(json.dumps({"type": "publish", "room": "lobby", "data": "x" * (64 * 1024 - 2)}))
+        ann.send(json.dumps({"type": "publish", "room": "talk", "data": "x" * (64 * 1024 - 2)}))
         self.assertEqual(len(self.hear(ann, "message")["data"]), 64 * 1024 - 2)
-        ann.send(json.dumps({"type": "publish", "id": 1, "room": "lobby", "data": "x" * (64 * 1024)}))
+        ann.send(json.dumps({"type": "publish", "id": 1, "room": "talk", "data": "x" * (64 * 1024)}))
         refused = self.hear(ann, "error")
         self.assertEqual((refused["code"], refused["id"]), ("too_large", 1))
         ann.send('{"type":"ping"}')
