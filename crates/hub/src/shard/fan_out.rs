@@ -28,8 +28,6 @@ impl Shard {
         let any = !mails.is_empty();
         let mut run_room = None;
         let mut run_bytes = 0;
-        // Answers to publishes come between the publications: they wait for the end of the run.
-        let mut replies = std::mem::take(&mut self.replies);
         for mail in mails.drain(..) {
             match mail {
                 // Publications of one room that come together leave in one write.
@@ -39,8 +37,7 @@ impl Shard {
                         && self.run.len() < RUN_MESSAGES
                         && run_bytes < RUN_BYTES;
                     if !joins {
-                        self.flush_run(run_room, &mut events);
-                        replies.drain(..).for_each(|reply| self.receive_one(reply, now, &mut events));
+                        self.flush_run(run_room, now, &mut events);
                         events.drain(..).for_each(|event| handle(self, event));
                         run_bytes = 0;
                     }
@@ -49,22 +46,20 @@ impl Shard {
                     run_room = publication.except.is_none().then_some(key);
                     self.run.push(publication);
                     if run_room.is_none() {
-                        self.flush_run(Some(key), &mut events);
+                        self.flush_run(Some(key), now, &mut events);
                     }
                 }
-                reply @ Mail::Reply { .. } if run_room.is_some() => replies.push(reply),
+                // Answers to publishes come between the publications: they wait for the end of the run.
+                reply @ Mail::Reply { .. } if run_room.is_some() => self.replies.push(reply),
                 other => {
-                    self.flush_run(run_room.take(), &mut events);
-                    replies.drain(..).for_each(|reply| self.receive_one(reply, now, &mut events));
+                    self.flush_run(run_room.take(), now, &mut events);
                     self.receive_one(other, now, &mut events);
                     events.drain(..).for_each(|event| handle(self, event));
                 }
             }
         }
-        self.flush_run(run_room, &mut events);
-        replies.drain(..).for_each(|reply| self.receive_one(reply, now, &mut events));
+        self.flush_run(run_room, now, &mut events);
         events.drain(..).for_each(|event| handle(self, event));
-        self.replies = replies;
         self.mails = mails;
         any
     }
@@ -110,16 +105,17 @@ impl Shard {
         }
     }
 
-    fn flush_run(&mut self, key: Option<RoomKey>, events: &mut Vec<Event>) {
-        if self.run.is_empty() {
-            return;
-        }
-        let run = std::mem::take(&mut self.run);
-        if let Some(key) = key {
+    /// Ends a run: its publications, then the answers that waited for it.
+    fn flush_run(&mut self, key: Option<RoomKey>, now: u64, events: &mut Vec<Event>) {
+        let mut run = std::mem::take(&mut self.run);
+        if let Some(key) = key.filter(|_| !run.is_empty()) {
             self.fan_out(key, &run, events);
         }
+        run.clear();
         self.run = run;
-        self.run.clear();
+        let mut replies = std::mem::take(&mut self.replies);
+        replies.drain(..).for_each(|reply| self.receive_one(reply, now, events));
+        self.replies = replies;
     }
 
     /// Queues a run of publications for every subscriber of the room: the bytes once per wire format, then a
