@@ -193,15 +193,17 @@ test("the browser's language is spoken, and the menu changes it at once and for 
 
 test("light and dark follow the device until the reader chooses", async () => {
   const page = await person(browser, server, "lux", { colorScheme: "dark" });
-  const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
-  assert.equal(await paper(), "rgb(23, 22, 19)");
+  // The page hears of the device's change with the next frame, so the colour is waited for.
+  const paper = (colour) => page.waitForFunction((wanted) => getComputedStyle(document.body).backgroundColor === wanted, colour);
+  const [dark, light] = ["rgb(23, 22, 19)", "rgb(251, 248, 243)"];
+  await paper(dark);
   await page.emulateMedia({ colorScheme: "light" });
-  assert.equal(await paper(), "rgb(251, 248, 243)");
+  await paper(light);
   await page.keyboard.press("Alt+m");
   await page.click('.radio:has-text("Dark")');
-  assert.equal(await paper(), "rgb(23, 22, 19)");
+  await paper(dark);
   await page.reload();
-  assert.equal(await paper(), "rgb(23, 22, 19)");
+  await paper(dark);
   await page.context().close();
 });
 
