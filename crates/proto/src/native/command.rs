@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 
 use super::DEFAULT_EVENT;
 use super::fields::{Fields, read_fields};
-use super::json;
 use crate::codes::{Code, Refusal};
+use crate::json;
 use crate::limits;
 use crate::position::Since;
 

@@ -8,7 +8,8 @@ use crate::limits;
 use crate::position::Position;
 
 use super::VERSION;
-use super::write::{Object, list, text};
+use super::write::{Object, list};
+use crate::json::write_text as text;
 
 /// A user as others see them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,6 @@ pub mod command;
 pub mod decode;
 pub mod encode;
 mod fields;
-pub mod json;
 pub mod key;
 mod send;
 mod write;

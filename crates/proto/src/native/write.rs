@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::Write;
 
+use crate::json::write_text;
+
 /// An object that is being written. It must be ended.
 #[must_use]
 pub(super) struct Object<'o> {
@@ -43,7 +45,7 @@ impl<'o> Object<'o> {
 
     pub(super) fn text(mut self, name: &str, value: &str) -> Self {
         self.name(name);
-        text(self.out, value);
+        write_text(self.out, value);
         self
     }
 
@@ -108,12 +110,6 @@ impl<'o> Object<'o> {
     pub(super) fn end(self) {
         self.out.push(b'}');
     }
-}
-
-/// A JSON string, with the escapes that RFC 8259 section 7 asks for and no others.
-pub(super) fn text(out: &mut Vec<u8>, value: &str) {
-    // A buffer in memory takes every byte, and text has no form that JSON cannot hold.
-    serde_json::to_writer(out, value).unwrap_or_default();
 }
 
 pub(super) fn number(out: &mut Vec<u8>, value: u64) {

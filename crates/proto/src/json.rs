@@ -1,4 +1,4 @@
-//! What the parsers ask of JSON text beyond serde: how deep it is, and whether its strings are whole.
+//! What the protocols ask of JSON text beyond serde: how deep it is, whether its strings are whole, and how to write it.
 
 use memchr::{memchr_iter, memchr2};
 use serde_json::value::RawValue;
@@ -58,6 +58,36 @@ pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
         return Some(Cow::Borrowed(inner));
     }
     serde_json::from_str(value.get()).ok().map(Cow::Owned)
+}
+
+/// Appends a JSON string, with the escapes that RFC 8259 section 7 asks for and no others.
+pub(crate) fn write_text(out: &mut Vec<u8>, value: &str) {
+    // A buffer in memory takes every byte, and text has no form that JSON cannot hold.
+    serde_json::to_writer(out, value).unwrap_or_default();
+}
+
+/// The same value without insignificant white space. `text` is valid JSON. Most senders write none, and then nothing
+/// is copied.
+pub fn compact(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let mut kept = String::new();
+    let (mut at, mut from) = (0, 0);
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'"' => at = end_of_string(bytes, at),
+            b' ' | b'\t' | b'\n' | b'\r' => {
+                kept.push_str(&text[from..at]);
+                from = at + 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    if from == 0 {
+        return Cow::Borrowed(text);
+    }
+    kept.push_str(&text[from..]);
+    Cow::Owned(kept)
 }
 
 /// The place of the quote that ends the string which begins at `start`.
@@ -121,6 +151,20 @@ mod tests {
         ] {
             assert_eq!(depth(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn space_goes_between_tokens_and_stays_in_strings() {
+        for (text, expected) in [
+            ("1", "1"),
+            (" 1", "1"),
+            ("[1, 2 ,\n3]", "[1,2,3]"),
+            ("{\"a b\" : \"c\\\" d\\\\\" , \"e\":[ ]}", "{\"a b\":\"c\\\" d\\\\\",\"e\":[]}"),
+            ("\t\"x y\" \r", "\"x y\""),
+        ] {
+            assert_eq!(compact(text), expected);
+        }
+        assert!(matches!(compact("[1,\"a b\"]"), Cow::Borrowed(_)));
     }
 
     #[test]
