@@ -6,8 +6,11 @@
 //! until more bytes arrive or the deadline passes.**
 
 pub mod codes;
+pub mod engineio;
+pub mod json;
 pub mod limits;
 pub mod name;
 pub mod native;
 pub mod position;
+pub mod socketio;
 pub mod ws;
