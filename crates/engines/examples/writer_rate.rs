@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use parlor_engines::{EmbeddedEngine, Settings};
 use parlor_hub::engine::{Door, Engine};
 use parlor_hub::policy::Policy;
-use parlor_hub::publication::{Author, Draft, Publication};
+use parlor_hub::publication::{Author, Draft, Form, Publication};
 use parlor_proto::name::RoomName;
 use parlor_proto::position::{Epoch, MessageId};
 
@@ -67,11 +67,13 @@ fn run(
             id: MessageId::new(1_790_000_000_000, published as u128),
             event: Arc::clone(&event),
             data: Arc::clone(&data),
+            form: Form::Value,
             author: Some(author.clone()),
             to: None,
             key: keyed.then(|| published.to_string().into()),
             except: None,
             store: true,
+            delivery: None,
         };
         let (since, answered) = (Instant::now(), answered.clone());
         let done = Box::new(move |result: Result<_, _>| drop(answered.send(result.map(|_| since.elapsed()))));

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use parlor_proto::name::RoomName;
 
+use crate::encode::WireFormat;
 use crate::engine::{Begin, Head, Lost, Page, Published};
-use crate::publication::{Author, Publication};
+use crate::publication::{Author, Delivery, Form, Publication};
 
 /// Chosen by whoever gives a command, and given back with its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,11 +17,28 @@ pub struct Ticket(pub u64);
 #[derive(Debug)]
 pub enum Command {
     Publish(Publish),
-    Join { room: RoomName, begin: Option<Begin> },
-    Leave { room: RoomName },
-    History { room: RoomName, range: crate::engine::Range, limit: u32 },
-    Members { room: RoomName },
-    Rooms { prefix: String, after: Option<String>, limit: u32 },
+    /// `format`: how this room's publications are wanted, if not as the connection's others are.
+    Join {
+        room: RoomName,
+        begin: Option<Begin>,
+        format: Option<WireFormat>,
+    },
+    Leave {
+        room: RoomName,
+    },
+    History {
+        room: RoomName,
+        range: crate::engine::Range,
+        limit: u32,
+    },
+    Members {
+        room: RoomName,
+    },
+    Rooms {
+        prefix: String,
+        after: Option<String>,
+        limit: u32,
+    },
 }
 
 /// A message that somebody wants to have published.
@@ -30,6 +48,7 @@ pub struct Publish {
     pub event: Option<Arc<str>>,
     /// JSON text of one value.
     pub data: Arc<str>,
+    pub form: Form,
     pub author: Option<Author>,
     /// The other account of a direct message; `room` is then their conversation.
     pub to: Option<Author>,
@@ -38,6 +57,7 @@ pub struct Publish {
     pub echo: bool,
     /// `false`: ephemeral.
     pub store: bool,
+    pub delivery: Option<Box<Delivery>>,
 }
 
 /// The answer to a command that was not refused.

@@ -22,7 +22,14 @@ impl Door for Hub {
             });
             return;
         }
-        let Some(room) = table.get_mut(&publication.room) else { return };
+        let awaited = publication.delivery.as_ref().and_then(|delivery| delivery.ack.as_ref());
+        let Some(room) = table.get_mut(&publication.room) else {
+            awaited.inspect(|ack| ack.recipients.expect(0));
+            return;
+        };
+        if let Some(ack) = awaited {
+            ack.recipients.expect(room.subscribers.iter().filter(|&&count| count > 0).count());
+        }
         if let Some(place) = publication.place {
             room.head = Some(place.offset);
         }

@@ -3,33 +3,102 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
+use parlor_proto::json::string;
 use parlor_proto::native::encode as native;
+use parlor_proto::ws::Kind;
 use parlor_proto::ws::frame::{self, Opcode};
 
 use crate::mailbox::{ReadNotice, ReadPlace};
 use crate::presence::PresenceChange;
-use crate::publication::{Author, Publication};
+use crate::publication::{Author, Form, Publication};
+use crate::socketio;
 
 /// How a connection wants what the hub sends. A closed set, so that an encoding has a place in an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WireFormat {
     /// The native protocol: one JSON object in one WebSocket text frame of a server.
     Native = 0,
-    /// A route that speaks for itself; nothing is pushed to it.
+    /// A route that speaks for itself: the data alone, in one frame. Text for a JSON string, the bytes for an
+    /// attachment, JSON text for everything else.
     Raw = 1,
+    /// Socket.IO: an Engine.IO message in a text frame, then a binary frame for each attachment.
+    SocketIo = 2,
+    /// The same with the position as the last argument, with which a client resumes.
+    SocketIoOffset = 3,
+    /// For clients of Engine.IO 3, whose binary frames begin with a digit too.
+    SocketIoV3 = 4,
+    /// The parser that packs everything into one binary frame.
+    Msgpack = 5,
+    MsgpackOffset = 6,
+    /// The native protocol's objects as events of Socket.IO, named by their `type`.
+    SocketIoNative = 7,
 }
 
-pub(crate) const FORMATS: usize = 1;
+const FORMATS: usize = 8;
 
-/// A publication's encoded forms, each made on first need.
+/// A publication's encoded forms, each made on first need. Most are needed in the native form only.
 #[derive(Debug, Default)]
-pub struct Encodings([OnceLock<Bytes>; FORMATS]);
+pub struct Encodings {
+    native: OnceLock<Bytes>,
+    others: OnceLock<Box<[OnceLock<Bytes>; FORMATS]>>,
+}
 
-/// The frame of one publication.
+impl Encodings {
+    fn of(&self, format: WireFormat) -> &OnceLock<Bytes> {
+        match format {
+            WireFormat::Native => &self.native,
+            other => &self.others.get_or_init(Box::default)[other as usize],
+        }
+    }
+}
+
+/// The frames of one publication.
 pub(crate) fn publication(publication: &Publication, format: WireFormat) -> Bytes {
-    let WireFormat::Native = format else { return Bytes::new() };
-    let encode = || in_frame(|out| native::entry(out, &entry(publication)));
-    publication.encodings.0[format as usize].get_or_init(encode).clone()
+    let encode = || match format {
+        WireFormat::Native => in_frame(|out| native::entry(out, &entry(publication))),
+        WireFormat::Raw => raw(publication),
+        WireFormat::SocketIoNative => {
+            in_frame(|out| native_event(out, |out| native::entry(out, &entry(publication))))
+        }
+        _ => event(publication, format),
+    };
+    publication.encodings.of(format).get_or_init(encode).clone()
+}
+
+/// The data alone, as a route without a protocol of its own shows it.
+fn raw(publication: &Publication) -> Bytes {
+    let mut out = Vec::new();
+    match &publication.form {
+        Form::Attached { count: 1, attachments, .. } if attachments.len() == 1 => {
+            frame::write_message(&mut out, Kind::Binary, &attachments[0]);
+        }
+        _ => {
+            let json = publication.json();
+            let text = string(json);
+            frame::write_message(&mut out, Kind::Text, text.as_deref().unwrap_or(json).as_bytes());
+        }
+    }
+    out.into()
+}
+
+/// The event of a Socket.IO room, as a packet of its namespace.
+fn event(publication: &Publication, format: WireFormat) -> Bytes {
+    let namespace = socketio::namespace_of(&publication.room);
+    let offset = match format {
+        WireFormat::SocketIoOffset | WireFormat::MsgpackOffset => publication.position(),
+        _ => None,
+    };
+    let offset = offset.map(|position| position.to_string());
+    let id = publication.delivery.as_ref().and_then(|delivery| Some(delivery.ack.as_ref()?.id));
+    let arguments = publication.arguments();
+    socketio::event(format, namespace, id, &publication.event, &arguments, offset.as_deref())
+}
+
+/// Appends `42["type",{…}]` for the object that `write` appends.
+fn native_event(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let mut object = Vec::with_capacity(256);
+    write(&mut object);
+    socketio::native_event(out, &object);
 }
 
 /// What the native protocol says of a publication in a room.
@@ -39,7 +108,7 @@ pub fn message(publication: &Publication) -> native::Message<'_> {
         place: publication.position(),
         from: publication.author.as_ref().map(member),
         event: &publication.event,
-        data: &publication.data,
+        data: publication.json(),
         time: publication.time,
     }
 }
@@ -52,7 +121,7 @@ pub fn entry(publication: &Publication) -> native::Entry<'_> {
             to: member(to),
             place: publication.position(),
             event: &publication.event,
-            data: &publication.data,
+            data: publication.json(),
             time: publication.time,
         }),
         _ => native::Entry::Message(message(publication)),
@@ -64,27 +133,39 @@ pub fn member(author: &Author) -> native::Member<'_> {
     native::Member { user: &author.user, name: &author.name }
 }
 
-pub(crate) fn presence(change: &PresenceChange, format: WireFormat) -> Bytes {
-    let WireFormat::Native = format else { return Bytes::new() };
-    let encode = || {
-        in_frame(|out| {
-            let joined: Vec<_> = change.joined.iter().map(member).collect();
-            let left: Vec<_> = change.left.iter().map(member).collect();
-            native::presence(out, &change.room, change.version, &joined, &left, change.count as u64);
-        })
+/// What is pushed of a room's members; `None` for wires that have no word for it.
+pub(crate) fn presence(change: &PresenceChange, format: WireFormat) -> Option<Bytes> {
+    let joined: Vec<_> = change.joined.iter().map(member).collect();
+    let left: Vec<_> = change.left.iter().map(member).collect();
+    let write = |out: &mut Vec<u8>| {
+        native::presence(out, &change.room, change.version, &joined, &left, change.count as u64);
     };
-    change.encoded[format as usize].get_or_init(encode).clone()
+    push(&change.encodings, format, write)
 }
 
-pub(crate) fn read(notice: &ReadNotice, format: WireFormat) -> Bytes {
-    let WireFormat::Native = format else { return Bytes::new() };
-    in_frame(|out| {
+/// What is pushed when somebody has read something.
+pub(crate) fn read(notice: &ReadNotice, format: WireFormat) -> Option<Bytes> {
+    let write = |out: &mut Vec<u8>| {
         let of = match &notice.place {
             ReadPlace::Room(room) => native::Of::Room(room),
             ReadPlace::With(other) => native::Of::With(member(other)),
         };
         native::read(out, None, of, &notice.user, notice.offset);
-    })
+    };
+    push(&notice.encodings, format, write)
+}
+
+fn push(encodings: &Encodings, format: WireFormat, write: impl FnOnce(&mut Vec<u8>)) -> Option<Bytes> {
+    let encode = || match format {
+        WireFormat::Native => Some(in_frame(write)),
+        WireFormat::SocketIoNative => Some(in_frame(|out| native_event(out, write))),
+        _ => None,
+    };
+    match encodings.of(format).get() {
+        Some(bytes) => Some(bytes.clone()),
+        None => Some(encodings.of(format).get_or_init(|| encode().unwrap_or_default()).clone()),
+    }
+    .filter(|bytes| !bytes.is_empty())
 }
 
 /// A server's text frame around what `write` appends.
@@ -113,7 +194,6 @@ impl<'r> Run<'r> {
 
     /// The bytes of all of them.
     pub(crate) fn whole(&mut self, format: WireFormat) -> Bytes {
-        let WireFormat::Native = format else { return Bytes::new() };
         let (run, shared) = (self.run, self.shared);
         self.joined[format as usize]
             .get_or_insert_with(|| match run {

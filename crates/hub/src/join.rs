@@ -12,12 +12,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parlor_proto::codes::{CloseCode, Code, Refusal};
 use parlor_proto::limits::{PAGE_MESSAGES, ROOMS_PER_CONNECTION};
 use parlor_proto::name::RoomName;
 
 use crate::command::{Command, Joined, Reply, RoomInfo, Ticket};
 use crate::connection::ConnectionId;
+use crate::encode::WireFormat;
 use crate::engine::{Begin, Page, Range, Resumed};
 use crate::hub::Hub;
 use crate::mailbox::Mail;
@@ -26,6 +28,7 @@ use crate::publication::Author;
 use crate::publish::Publisher;
 use crate::rooms::RoomKey;
 use crate::shard::{Event, Shard};
+use crate::socketio;
 
 /// A subscriber that does not get what is published yet. Invariant: it is in no `live` list of the same room.
 #[derive(Debug)]
@@ -65,11 +68,13 @@ impl Shard {
                 });
                 self.hub.publish(Publisher::Connection(connection), publish, now, done);
             }
-            Command::Join { room, begin } => match self.join(connection, ticket, &room, begin, now) {
-                // Answered by the mail that enters the subscriber.
-                Ok(()) => self.outstanding -= 1,
-                Err(refusal) => reply(Err(refusal)),
-            },
+            Command::Join { room, begin, format } => {
+                match self.join(connection, ticket, &room, begin, format, now) {
+                    // Answered by the mail that enters the subscriber.
+                    Ok(()) => self.outstanding -= 1,
+                    Err(refusal) => reply(Err(refusal)),
+                }
+            }
             Command::Leave { room } => reply(match self.leave(connection, &room, now) {
                 Some(()) => Ok(Reply::Left { room }),
                 None => Err(Refusal::not_joined(&room)),
@@ -104,9 +109,10 @@ impl Shard {
         ticket: Ticket,
         room: &RoomName,
         begin: Option<Begin>,
+        format: Option<WireFormat>,
         now: u64,
     ) -> Result<(), Refusal> {
-        if room.starts_with('$') {
+        if room.starts_with('$') && !socketio::is_everybody(room) {
             return Err(Refusal::new(
                 Code::Forbidden,
                 "names that begin with $ are the server's own; join another room",
@@ -130,7 +136,7 @@ impl Shard {
                 self.hub.enter_room(self.worker, room, author.as_ref(), now)
             }
         };
-        self.begin_catching_up(connection, key, room, ticket);
+        self.begin_catching_up(connection, key, room, ticket, format);
         if policy.log == Log::None {
             self.hub.go_live(
                 self.worker,
@@ -231,7 +237,8 @@ impl Shard {
         let last = page.messages.last().and_then(|publication| publication.place);
         let after = last.map_or(after, |place| place.offset);
         waiting.state = State::Reading(after);
-        self.send_publications(slot, &page.messages);
+        let format = self.format_in(slot, key);
+        self.send_publications(slot, format, &page.messages);
         if page.more {
             self.hungry.push((slot, key));
         } else {
@@ -323,6 +330,34 @@ impl Hub {
             self.engine().interest(name, true);
         }
         key
+    }
+
+    /// Has a connection get what is published in a room from here on. It takes its place now: whatever is published
+    /// after this call finds the connection in the room.
+    pub fn enter(&self, connection: ConnectionId, name: &RoomName, format: WireFormat, now: u64) {
+        let policy = self.policy(name);
+        let worker = usize::from(connection.worker());
+        let mut table = self.rooms.lock(name);
+        let room = self.rooms.entry(&mut table, name, policy, now);
+        let first = room.subscriber_count() == 0;
+        room.subscribers[worker] += 1;
+        let mail = Mail::Enter { connection, room: name.clone(), key: room.key, format };
+        self.mailboxes[worker].push(mail);
+        drop(table);
+        if first {
+            self.engine().interest(name, true);
+        }
+    }
+
+    /// Has it no longer get what is published there from here on.
+    pub fn exit(&self, connection: ConnectionId, room: &RoomName) {
+        let mail = Mail::Exit { connection, room: room.clone() };
+        self.mailbox(connection.worker()).push(mail);
+    }
+
+    /// Sends frames to one connection, in order with what is published. `volatile`: unless something waits for it.
+    pub fn send(&self, connection: ConnectionId, frames: Bytes, volatile: bool) {
+        self.mailbox(connection.worker()).push(Mail::Send { connection, frames, volatile });
     }
 
     /// Counts a subscriber out.

@@ -25,8 +25,10 @@ pub mod publish;
 pub mod rate;
 pub mod resume;
 mod rooms;
+pub mod selector;
 pub mod shard;
 pub mod slots;
+pub mod socketio;
 mod users;
 pub mod window;
 
@@ -34,5 +36,6 @@ pub use command::{Command, Reply, Ticket};
 pub use connection::ConnectionId;
 pub use engine::Engine;
 pub use hub::Hub;
-pub use publication::{Author, Publication};
+pub use publication::{Author, Delivery, Form, Publication};
+pub use selector::Selector;
 pub use shard::Shard;

@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use parlor_proto::codes::Refusal;
 use parlor_proto::name::RoomName;
 
 use crate::command::{Reply, Ticket};
 use crate::connection::ConnectionId;
+use crate::encode::{Encodings, WireFormat};
 use crate::engine::{Page, Resumed};
 use crate::presence::PresenceChange;
 use crate::publication::{Author, Publication};
@@ -19,6 +21,25 @@ use crate::rooms::RoomKey;
 pub enum Mail {
     /// For the room's subscribers on this worker.
     Publication(RoomKey, Arc<Publication>),
+    /// Frames for one connection, in order with what is published.
+    Send {
+        connection: ConnectionId,
+        frames: Bytes,
+        /// Left out if something waits for the connection.
+        volatile: bool,
+    },
+    /// From here on the connection gets what is published in this room; it is counted as a subscriber already.
+    Enter {
+        connection: ConnectionId,
+        room: RoomName,
+        key: RoomKey,
+        format: WireFormat,
+    },
+    /// From here on it no longer does.
+    Exit {
+        connection: ConnectionId,
+        room: RoomName,
+    },
     /// For the connections of these two accounts.
     Direct(Arc<Publication>, [Arc<str>; 2]),
     Presence(RoomKey, Arc<PresenceChange>),
@@ -68,6 +89,13 @@ pub struct ReadNotice {
     pub place: ReadPlace,
     pub user: Arc<str>,
     pub offset: u64,
+    pub(crate) encodings: Encodings,
+}
+
+impl ReadNotice {
+    pub fn new(place: ReadPlace, user: Arc<str>, offset: u64) -> ReadNotice {
+        ReadNotice { place, user, offset, encodings: Encodings::default() }
+    }
 }
 
 /// Where something was read.

@@ -1,14 +1,13 @@
 //! Who is in a room: members by account, changes gathered into pushes, a grace for those who come right back.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use parlor_proto::limits::{MEMBERS_LISTED, PRESENCE_GRACE, PRESENCE_INTERVAL, PRESENCE_MEMBERS};
 use parlor_proto::name::RoomName;
 
 use crate::command::Members;
-use crate::encode::FORMATS;
+use crate::encode::Encodings;
 use crate::policy::Presence;
 use crate::publication::Author;
 
@@ -21,7 +20,7 @@ pub struct PresenceChange {
     pub joined: Vec<Author>,
     pub left: Vec<Author>,
     pub count: usize,
-    pub(crate) encoded: [OnceLock<Bytes>; FORMATS],
+    pub(crate) encodings: Encodings,
 }
 
 /// The members of one room and what has not been told about them yet.
@@ -158,7 +157,7 @@ impl RoomPresence {
             joined,
             left,
             count,
-            encoded: Default::default(),
+            encodings: Encodings::default(),
         };
         (Some(change), next)
     }

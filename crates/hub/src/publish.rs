@@ -21,7 +21,7 @@ pub enum Publisher {
     Connection(ConnectionId),
     /// A request of a client without a connection.
     Client,
-    /// A backend with the API key.
+    /// A backend with the API key, or the application itself: no rate holds for it, and no name is reserved.
     Backend,
 }
 
@@ -39,8 +39,8 @@ impl Hub {
     }
 
     fn admit(&self, from: Publisher, publish: Publish, now: u64) -> Result<Draft, Refusal> {
-        let Publish { room, event, data, author, to, key, echo, store } = publish;
-        if room.starts_with('$') && to.is_none() {
+        let Publish { room, event, data, form, author, to, key, echo, store, delivery } = publish;
+        if room.starts_with('$') && to.is_none() && delivery.is_none() {
             return Err(Refusal::new(
                 Code::Forbidden,
                 "names that begin with $ are the server's own; choose another room",
@@ -76,7 +76,7 @@ impl Hub {
         };
         let event = event.unwrap_or_else(default_event);
         let id = self.next_id(now);
-        Ok(Draft { room, policy, id, event, data, author, to, key, except, store })
+        Ok(Draft { room, policy, id, event, data, form, author, to, key, except, store, delivery })
     }
 }
 

@@ -68,6 +68,7 @@ pub(crate) struct Joined {
     pub(crate) key: RoomKey,
     /// Where it stands in `ShardRoom::live`; `u32::MAX` while it is catching up.
     index: u32,
+    format: WireFormat,
 }
 
 const CATCHING_UP: u32 = u32::MAX;

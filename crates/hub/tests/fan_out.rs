@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use parlor_hub::Form;
 use parlor_hub::command::{Command, Publish, Reply, Ticket};
 use parlor_hub::encode::WireFormat;
 use parlor_hub::hub::Hub;
@@ -44,11 +45,13 @@ fn publish(room: &RoomName, number: u64) -> Command {
         room: room.clone(),
         event: None,
         data: number.to_string().into(),
+        form: Form::Value,
         author: None,
         to: None,
         key: None,
         echo: true,
         store: true,
+        delivery: None,
     })
 }
 
@@ -59,7 +62,12 @@ fn publications_that_come_together_are_one_chunk_though_each_is_answered() {
         let mut shard = shard();
         let people = [1, 2].map(|random| shard.connect(random, None, WireFormat::Native));
         for person in people {
-            shard.execute(person, Ticket(0), Command::Join { room: room.clone(), begin: None }, NOW);
+            shard.execute(
+                person,
+                Ticket(0),
+                Command::Join { room: room.clone(), begin: None, format: None },
+                NOW,
+            );
             receive(&mut shard);
             shard.drop_queued(person.slot());
         }

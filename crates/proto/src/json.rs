@@ -53,11 +53,16 @@ pub fn depth(text: &str) -> usize {
 
 /// The text of a JSON string, borrowed when it holds no escapes; `None` when the value is not a string.
 pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
-    let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
+    string(value.get())
+}
+
+/// The same for a value's text, which is valid JSON.
+pub fn string(json: &str) -> Option<Cow<'_, str>> {
+    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
         return Some(Cow::Borrowed(inner));
     }
-    serde_json::from_str(value.get()).ok().map(Cow::Owned)
+    serde_json::from_str(json).ok().map(Cow::Owned)
 }
 
 /// Appends a JSON string, with the escapes that RFC 8259 section 7 asks for and no others.

@@ -6,10 +6,10 @@ use std::sync::{Arc, mpsc};
 
 use anyhow::{Context, Result};
 use parlor::{Limits, Memory, Origins, Running, Server};
-use parlor_hub::Hub;
 use parlor_hub::command::Publish;
 use parlor_hub::engine::{Engine, Published};
 use parlor_hub::publish::Publisher;
+use parlor_hub::{Form, Hub};
 use parlor_proto::name::RoomName;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -118,11 +118,13 @@ fn greet(hub: &Arc<Hub>) {
                     room: lobby,
                     event: None,
                     data: GREETING.into(),
+                    form: Form::Value,
                     author: None,
                     to: None,
                     key: None,
                     echo: true,
                     store: true,
+                    delivery: None,
                 };
                 let told = Box::new(|result: Result<Published, _>| {
                     if let Err(refusal) = result {

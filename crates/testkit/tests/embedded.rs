@@ -154,11 +154,11 @@ fn refused_store(make: impl FnOnce(&Path)) -> String {
 fn a_store_that_is_not_ours_to_open_is_refused_with_what_to_do() {
     let newer = refused_store(|path| {
         drop(EmbeddedEngine::open(settings(path.parent().unwrap())).unwrap());
-        rusqlite::Connection::open(path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+        rusqlite::Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     });
     assert_eq!(
         newer,
-        "DIR/parlor.db was written by a newer version of this program (store version 2, this one knows 1); run \
+        "DIR/parlor.db was written by a newer version of this program (store version 99, this one knows 2); run \
          that version, or choose another data directory"
     );
     let foreign = refused_store(|path| {

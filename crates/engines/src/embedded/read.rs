@@ -6,7 +6,7 @@ use parlor_hub::encode::Encodings;
 use parlor_hub::engine::{Begin, Head, Page, Range, Record, Resumed};
 use parlor_hub::memory::epoch_of;
 use parlor_hub::policy::Retention;
-use parlor_hub::publication::{Author, Place, Publication};
+use parlor_hub::publication::{Author, Form, Place, Publication};
 use parlor_hub::resume::decide;
 use parlor_proto::limits::{PAGE_BYTES, PAGE_MESSAGES};
 use parlor_proto::name::RoomName;
@@ -48,7 +48,8 @@ const ROOM: &str =
 const NEWEST: &str = "SELECT row, id, seq, time, weight FROM messages
     WHERE row BETWEEN ?1 AND ?2 ORDER BY row DESC LIMIT 1";
 
-const MESSAGE: &str = "SELECT row, seq, id, time, event, data, user, name, to_user, to_name FROM messages";
+const MESSAGE: &str =
+    "SELECT row, seq, id, time, event, data, user, name, to_user, to_name, form FROM messages";
 
 /// The room of this name, if anything was ever published there.
 pub(super) fn room(db: &Connection, name: &str) -> rusqlite::Result<Option<StoredRoom>> {
@@ -254,10 +255,12 @@ fn publication(row: &Row<'_>, room: &RoomName, epoch: Epoch) -> rusqlite::Result
         id: id(row, 2)?,
         time: row.get(3)?,
         event: row.get_ref(4)?.as_str()?.into(),
+        form: Form::from_stored(row.get_ref(10)?.as_blob_or_null()?, row.get_ref(5)?.as_str()?),
         data: row.get_ref(5)?.as_str()?.into(),
         author: author(row, 6)?,
         to: author(row, 8)?,
         except: None,
+        delivery: None,
         encodings: Encodings::default(),
     })
 }

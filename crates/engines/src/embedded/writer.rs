@@ -249,7 +249,9 @@ impl Writer {
         let to = publication.to.as_ref();
         let row = row_of(room.no, place.offset);
         self.db
-            .prepare_cached("INSERT INTO messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?
+            .prepare_cached(
+                "INSERT INTO messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            )?
             .execute(params![
                 row,
                 place.seq,
@@ -262,6 +264,7 @@ impl Writer {
                 author.map(|author| &*author.name),
                 to.map(|to| &*to.user),
                 to.map(|to| &*to.name),
+                publication.form.to_stored(),
             ])?;
         if let Some(mark) = mark {
             self.db

@@ -1,16 +1,19 @@
 //! The fan-out: what waits in a worker's mailbox becomes bytes in the outboxes of its connections.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use parlor_proto::codes::CloseCode;
+use parlor_proto::name::RoomName;
 
 use super::{Entry, Event, Shard, mark};
 use crate::encode::{self, WireFormat};
 use crate::mailbox::Mail;
 use crate::publication::Publication;
 use crate::rooms::RoomKey;
+use crate::selector::Selector;
 use crate::slots::Slots;
 
 /// Publications joined into one write, at most: a turn's bytes of one room stay within a page.
@@ -32,8 +35,9 @@ impl Shard {
             match mail {
                 // Publications of one room that come together leave in one write.
                 Mail::Publication(key, publication) => {
+                    let is_for_all = publication.is_for_all();
                     let joins = run_room == Some(key)
-                        && publication.except.is_none()
+                        && is_for_all
                         && self.run.len() < RUN_MESSAGES
                         && run_bytes < RUN_BYTES;
                     if !joins {
@@ -43,7 +47,7 @@ impl Shard {
                     }
                     run_bytes += publication.weight();
                     // One that leaves somebody out goes alone.
-                    run_room = publication.except.is_none().then_some(key);
+                    run_room = is_for_all.then_some(key);
                     self.run.push(publication);
                     if run_room.is_none() {
                         self.flush_run(Some(key), now, &mut events);
@@ -67,6 +71,23 @@ impl Shard {
     fn receive_one(&mut self, mail: Mail, now: u64, events: &mut Vec<Event>) {
         match mail {
             Mail::Publication(..) => unreachable!("publications are taken in runs"),
+            Mail::Send { connection, frames, volatile } => {
+                let Some(entry) = self.entries.get_mut(connection.slot()) else { return };
+                if entry.id != connection || volatile && !entry.outbox.is_empty() {
+                    return;
+                }
+                if entry.outbox.push(frames, 1).is_err() {
+                    self.cut(connection.slot(), CloseCode::SLOW, events);
+                } else {
+                    mark(entry, &mut self.dirty, connection.slot());
+                }
+            }
+            Mail::Enter { connection, room, key, format } => {
+                self.enter(connection, &room, key, format, now);
+            }
+            Mail::Exit { connection, room } => {
+                self.leave(connection, &room, now);
+            }
             Mail::Direct(publication, pair) => self.fan_out_direct(&publication, &pair, events),
             Mail::Presence(key, change) => {
                 let Some(room) = self.rooms.get(&key) else { return };
@@ -109,7 +130,10 @@ impl Shard {
     fn flush_run(&mut self, key: Option<RoomKey>, now: u64, events: &mut Vec<Event>) {
         let mut run = std::mem::take(&mut self.run);
         if let Some(key) = key.filter(|_| !run.is_empty()) {
-            self.fan_out(key, &run, events);
+            match &run[..] {
+                [one] if one.delivery.is_some() => self.fan_out_selected(key, one, events),
+                _ => self.fan_out(key, &run, events),
+            }
         }
         run.clear();
         self.run = run;
@@ -159,6 +183,71 @@ impl Shard {
         }
     }
 
+    /// Queues a publication for those of the room's subscribers whom its selector names, once each, or who are not
+    /// busy, and says who they are if it asks for acks.
+    fn fan_out_selected(&mut self, key: RoomKey, publication: &Arc<Publication>, events: &mut Vec<Event>) {
+        let Some(delivery) = publication.delivery.as_deref() else { return };
+        let slots = self.selected(key, &delivery.selector);
+        let offset = publication.place.map_or(u64::MAX, |place| place.offset);
+        let mut given = Vec::new();
+        let mut slow = Vec::new();
+        for slot in slots {
+            let Some(entry) = self.entries.get_mut(slot) else { continue };
+            let Some(room) = self.rooms.get(&key) else { continue };
+            // Only who is live in the room: who catches up finds it in the log.
+            let place = entry.rooms.iter().find(|joined| joined.key == key);
+            let Some(subscriber) = place.and_then(|joined| room.live.get(joined.index as usize)) else {
+                continue;
+            };
+            let busy = delivery.volatile && !entry.outbox.is_empty();
+            if offset <= subscriber.after || publication.except == Some(entry.id) || busy {
+                continue;
+            }
+            if entry.outbox.push(encode::publication(publication, subscriber.format), 1).is_err() {
+                slow.push(slot);
+                continue;
+            }
+            mark(entry, &mut self.dirty, slot);
+            self.delivered += 1;
+            if delivery.ack.is_some() {
+                given.push(entry.id);
+            }
+        }
+        if let Some(ack) = &delivery.ack {
+            ack.recipients.given(given);
+        }
+        slow.into_iter().for_each(|slot| self.cut(slot, CloseCode::SLOW, events));
+        if let Some(place) = publication.place {
+            self.reached(key, place.offset, events);
+        }
+    }
+
+    /// The slots of those whom a selector names, each once.
+    fn selected(&self, key: RoomKey, selector: &Selector) -> Vec<u32> {
+        let live = |key: &RoomKey| self.rooms.get(key).map_or(&[][..], |room| &room.live);
+        let mut slots: Vec<u32> = match selector.is_everybody() {
+            true => live(&key).iter().map(|subscriber| subscriber.slot).collect(),
+            false => {
+                let rooms = selector.rooms.iter().filter_map(|room| self.keys.get(room));
+                let listed = selector.connections.iter().filter(|id| self.contains(**id)).map(|id| id.slot());
+                rooms
+                    .flat_map(|key| live(key).iter().map(|subscriber| subscriber.slot))
+                    .chain(listed)
+                    .collect()
+            }
+        };
+        if selector.rooms.len() + selector.connections.len() > 1 {
+            slots.sort_unstable();
+            slots.dedup();
+        }
+        if !selector.except.is_empty() || !selector.except_connections.is_empty() {
+            slots.retain(|&slot| {
+                self.entries.get(slot).is_some_and(|entry| !excludes(selector, &self.keys, entry))
+            });
+        }
+        slots
+    }
+
     fn fan_out_direct(
         &mut self,
         publication: &Arc<Publication>,
@@ -172,17 +261,19 @@ impl Shard {
         for slot in slots {
             let entry = self.entries.get(slot);
             if entry.is_some_and(|entry| publication.except != Some(entry.id)) {
-                self.push_encoded(slot, |format| encode::publication(publication, format), events);
+                self.push_encoded(slot, |format| Some(encode::publication(publication, format)), events);
             }
         }
     }
 
-    fn push_encoded(&mut self, slot: u32, bytes: impl FnOnce(WireFormat) -> Bytes, events: &mut Vec<Event>) {
+    fn push_encoded(
+        &mut self,
+        slot: u32,
+        bytes: impl FnOnce(WireFormat) -> Option<Bytes>,
+        events: &mut Vec<Event>,
+    ) {
         let Some(entry) = self.entries.get_mut(slot) else { return };
-        let bytes = bytes(entry.format);
-        if entry.format == WireFormat::Raw {
-            return;
-        }
+        let Some(bytes) = bytes(entry.format) else { return };
         self.delivered += 1;
         if entry.outbox.push(bytes, 1).is_err() {
             self.cut(slot, CloseCode::SLOW, events);
@@ -191,15 +282,22 @@ impl Shard {
         }
     }
 
-    /// Queues publications for one connection in its wire format, as part of a replay.
-    pub(crate) fn send_publications(&mut self, slot: u32, publications: &[Arc<Publication>]) {
+    /// Queues publications for one connection in its wire format, as part of a replay: those that are for it.
+    pub fn send_publications(&mut self, slot: u32, format: WireFormat, publications: &[Arc<Publication>]) {
         let Some(entry) = self.entries.get_mut(slot) else { return };
         let mut bytes = BytesMut::new();
+        let mut count = 0;
         for publication in publications {
-            bytes.extend_from_slice(&encode::publication(publication, entry.format));
+            let selector = publication.delivery.as_ref().map(|delivery| &delivery.selector);
+            if selector.is_none_or(|selector| selects(selector, &self.keys, entry)) {
+                bytes.extend_from_slice(&encode::publication(publication, format));
+                count += 1;
+            }
         }
-        entry.outbox.push_unlimited(bytes.freeze(), publications.len() as u32);
-        mark(entry, &mut self.dirty, slot);
+        if count > 0 {
+            entry.outbox.push_unlimited(bytes.freeze(), count);
+            mark(entry, &mut self.dirty, slot);
+        }
     }
 
     pub(crate) fn cut(&mut self, slot: u32, code: CloseCode, events: &mut Vec<Event>) {
@@ -210,6 +308,23 @@ impl Shard {
         }
         events.push(Event::Cut { connection: entry.id, code });
     }
+}
+
+/// Whether a connection is among those whom a selector names, as [`Shard::selected`] finds them.
+fn selects(selector: &Selector, keys: &HashMap<RoomName, RoomKey>, entry: &Entry) -> bool {
+    let named = selector.is_everybody()
+        || selector.rooms.iter().any(|room| is_in(keys, entry, room))
+        || selector.connections.contains(&entry.id);
+    named && !excludes(selector, keys, entry)
+}
+
+fn excludes(selector: &Selector, keys: &HashMap<RoomName, RoomKey>, entry: &Entry) -> bool {
+    selector.except.iter().any(|room| is_in(keys, entry, room))
+        || selector.except_connections.contains(&entry.id)
+}
+
+fn is_in(keys: &HashMap<RoomName, RoomKey>, entry: &Entry, room: &RoomName) -> bool {
+    keys.get(room).is_some_and(|key| entry.rooms.iter().any(|joined| joined.key == *key))
 }
 
 fn is_cut(entries: &Slots<Entry>, slot: u32) -> bool {

@@ -6,6 +6,7 @@ use parlor_proto::name::RoomName;
 use super::{CATCHING_UP, Entry, Joined, Shard, ShardRoom, Subscriber};
 use crate::command::Ticket;
 use crate::connection::ConnectionId;
+use crate::encode::WireFormat;
 use crate::join::CatchingUp;
 use crate::rooms::RoomKey;
 
@@ -35,24 +36,55 @@ impl Shard {
         key: RoomKey,
         name: &RoomName,
         ticket: Ticket,
+        format: Option<WireFormat>,
     ) {
         let slot = id.slot();
         let Some(entry) = self.entries.get_mut(slot) else { return };
+        let format = format.unwrap_or(entry.format);
         match entry.rooms.iter_mut().find(|joined| joined.key == key) {
             Some(joined) => {
                 let index = std::mem::replace(&mut joined.index, CATCHING_UP);
                 self.remove_from_live(key, index);
             }
-            None => entry.rooms.push(Joined { key, index: CATCHING_UP }),
+            None => entry.rooms.push(Joined { key, index: CATCHING_UP, format }),
         }
-        self.keys.insert(name.clone(), key);
-        let room = self.rooms.entry(key).or_insert_with(|| ShardRoom {
-            name: name.clone(),
-            live: Vec::new(),
-            catching_up: Vec::new(),
-        });
+        let room = self.room_of(name, key);
         room.catching_up.retain(|waiting| waiting.slot != slot);
         room.catching_up.push(CatchingUp::new(slot, ticket));
+    }
+
+    /// Enters a connection that wants nothing from the log; it was counted as a subscriber when it was said.
+    pub(super) fn enter(
+        &mut self,
+        id: ConnectionId,
+        name: &RoomName,
+        key: RoomKey,
+        format: WireFormat,
+        now: u64,
+    ) {
+        let slot = id.slot();
+        let entry = self.entries.get_mut(slot).filter(|entry| entry.id == id);
+        let Some(entry) = entry.filter(|entry| entry.rooms.iter().all(|joined| joined.key != key)) else {
+            // It is gone, or in the room already.
+            self.hub.leave_room(self.worker, name, None, now);
+            return;
+        };
+        let joined = entry.rooms.len();
+        entry.rooms.push(Joined { key, index: CATCHING_UP, format });
+        let room = self.room_of(name, key);
+        let index = room.live.len() as u32;
+        room.live.push(Subscriber { slot, format, after: 0 });
+        if let Some(entry) = self.entries.get_mut(slot) {
+            entry.rooms[joined].index = index;
+        }
+    }
+
+    /// The room's subscribers on this worker.
+    fn room_of(&mut self, name: &RoomName, key: RoomKey) -> &mut ShardRoom {
+        self.rooms.entry(key).or_insert_with(|| {
+            self.keys.insert(name.clone(), key);
+            ShardRoom { name: name.clone(), live: Vec::new(), catching_up: Vec::new() }
+        })
     }
 
     /// Moves a connection from those that catch up to those that get what is published.
@@ -63,7 +95,14 @@ impl Shard {
         let Some(room) = self.rooms.get_mut(&key) else { return };
         room.catching_up.retain(|waiting| waiting.slot != slot);
         joined.index = room.live.len() as u32;
-        room.live.push(Subscriber { slot, format: entry.format, after });
+        room.live.push(Subscriber { slot, format: joined.format, after });
+    }
+
+    /// The wire format that a connection wants of a room.
+    pub(crate) fn format_in(&self, slot: u32, key: RoomKey) -> WireFormat {
+        let entry = self.entries.get(slot);
+        let joined = entry.and_then(|entry| entry.rooms.iter().find(|joined| joined.key == key));
+        joined.map_or(WireFormat::Raw, |joined| joined.format)
     }
 
     /// Takes a connection out of one room; `None` if it was not in it.

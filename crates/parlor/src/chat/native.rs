@@ -260,7 +260,7 @@ impl Conversation for Native {
         for room in greeting.rooms {
             self.ask(
                 Asked { id: None, with: None, since: false },
-                Command::Join { room, begin: None::<Begin> },
+                Command::Join { room, begin: None::<Begin>, format: None },
                 cx,
             );
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parlor_hub::command::Publish;
 use parlor_hub::engine::{Begin, Range};
 use parlor_hub::mailbox::{ReadNotice, ReadPlace};
-use parlor_hub::{Author, Command, Hub};
+use parlor_hub::{Author, Command, Form, Hub};
 use parlor_net::Context;
 use parlor_proto::codes::{Code, Refusal};
 use parlor_proto::limits::{PAGE_MESSAGES, ROOMS_LISTED};
@@ -36,11 +36,13 @@ impl Native {
                     room: RoomName::parse(&publish.room)?,
                     event: event(&publish.event),
                     data: publish.data.get().into(),
+                    form: Form::Value,
                     author: Some(self.login.author().clone()),
                     to: None,
                     key: publish.key.map(Arc::from),
                     echo: publish.echo,
                     store: publish.store,
+                    delivery: None,
                 });
                 self.ask(asked(id), command, cx);
             }
@@ -49,11 +51,13 @@ impl Native {
                     room,
                     event: event(&name),
                     data: data.get().into(),
+                    form: Form::Value,
                     author: Some(author),
                     to: Some(to),
                     key: key.map(Arc::from),
                     echo: true,
                     store: true,
+                    delivery: None,
                 };
                 self.direct(id, &to, publish, cx)?;
             }
@@ -64,7 +68,7 @@ impl Native {
                     wire::Begin::Last(n) => (Some(Begin::Last(n)), false),
                 };
                 let room = RoomName::parse(&room)?;
-                self.ask(Asked { id, with: None, since }, Command::Join { room, begin }, cx);
+                self.ask(Asked { id, with: None, since }, Command::Join { room, begin, format: None }, cx);
             }
             wire::Command::Leave { room } => {
                 self.ask(asked(id), Command::Leave { room: RoomName::parse(&room)? }, cx);
@@ -216,14 +220,12 @@ impl Native {
                         let user = Arc::clone(&me.user);
                         if let Some(other) = other {
                             let place = ReadPlace::With(me);
-                            let notice = ReadNotice { place, user: Arc::clone(&user), offset };
+                            let notice = ReadNotice::new(place, Arc::clone(&user), offset);
                             chat.hub.notify_read(std::slice::from_ref(&other.user), notice);
-                            let notice =
-                                ReadNotice { place: ReadPlace::With(other), user: Arc::clone(&user), offset };
+                            let notice = ReadNotice::new(ReadPlace::With(other), Arc::clone(&user), offset);
                             chat.hub.notify_read(&[user], notice);
                         } else {
-                            let notice =
-                                ReadNotice { place: ReadPlace::Room(room), user: Arc::clone(&user), offset };
+                            let notice = ReadNotice::new(ReadPlace::Room(room), Arc::clone(&user), offset);
                             chat.hub.notify_read(&[user], notice);
                         }
                     }

@@ -63,6 +63,11 @@ impl<'a> Records<'a> {
         Records { rest: Some(body), form }
     }
 
+    /// Bytes that lie behind the last packet that was read; `None` at the end.
+    pub fn rest(&self) -> Option<usize> {
+        self.rest.map(<[u8]>::len)
+    }
+
     fn take(&mut self, body: &'a [u8]) -> Result<Record<'a>, BadPayload> {
         match self.form {
             Form::Separated => {

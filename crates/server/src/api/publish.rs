@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use parlor_hub::Form;
 use parlor_hub::command::Publish;
 use parlor_hub::publish::Publisher;
 use parlor_proto::codes::Refusal;
@@ -32,11 +33,13 @@ fn read(body: &str) -> Result<Publish, Refusal> {
         room: RoomName::parse(&room)?,
         event: (event != DEFAULT_EVENT).then(|| Arc::from(event)),
         data: data.get().into(),
+        form: Form::Value,
         author: None,
         to: None,
         key: key.map(Arc::from),
         echo: true,
         store,
+        delivery: None,
     })
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use parlor_engines::{EmbeddedEngine, Settings};
 use parlor_hub::engine::{Done, Door, Engine, Expect, Range};
 use parlor_hub::policy::{Log, Policy, Presence, Retention};
-use parlor_hub::publication::{Author, Draft, Publication};
+use parlor_hub::publication::{Author, Draft, Form, Publication};
 use parlor_proto::name::RoomName;
 use parlor_proto::position::{Epoch, MessageId};
 
@@ -97,11 +97,13 @@ fn draft(room: &str, key: &str, data: &str, number: u64) -> Draft {
         id,
         event: "message".into(),
         data: data.into(),
+        form: Form::Value,
         author: Some(Author { user: "ann".into(), name: "ann".into() }),
         to: None,
         key: (key != "-").then(|| key.into()),
         except: None,
         store: true,
+        delivery: None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use parlor_hub::engine::{Begin, Done, Door, Engine, Expect, Head, Page, Published, Range, Record, Resumed};
 use parlor_hub::policy::{Log, Policy, Presence, Retention};
-use parlor_hub::publication::{Author, Draft, Publication};
+use parlor_hub::publication::{Author, Draft, Form, Publication};
 use parlor_proto::codes::{Code, Refusal};
 use parlor_proto::name::RoomName;
 use parlor_proto::position::{Epoch, MessageId, Position};
@@ -106,11 +106,13 @@ impl Bench {
             id,
             event: "message".into(),
             data: data.into(),
+            form: Form::Value,
             author: Some(author("ann")),
             to: None,
             key: None,
             except: None,
             store: true,
+            delivery: None,
         }
     }
 
