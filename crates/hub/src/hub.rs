@@ -13,7 +13,7 @@ use parlor_proto::position::MessageId;
 use crate::command::{Members, RoomInfo};
 use crate::engine::{Done, Engine};
 use crate::mailbox::{Mail, Mailbox, ReadNotice};
-use crate::policy::Policy;
+use crate::policy::{Policies, Policy};
 use crate::publication::Author;
 use crate::rooms::Rooms;
 use crate::users::Users;
@@ -24,7 +24,7 @@ pub struct Hub {
     pub(crate) users: Users,
     pub(crate) mailboxes: Box<[Arc<Mailbox>]>,
     engine: Arc<dyn Engine>,
-    policy: fn(&str) -> Policy,
+    policies: Policies,
     ids: IdSource,
     /// When rooms have something to tell about their members.
     due: Mutex<BTreeSet<(u64, RoomName)>>,
@@ -52,7 +52,7 @@ impl Hub {
     pub fn start(
         engine: Arc<dyn Engine>,
         mailboxes: Vec<Arc<Mailbox>>,
-        policy: fn(&str) -> Policy,
+        policies: Policies,
         limited: bool,
     ) -> Arc<Hub> {
         let workers = mailboxes.len();
@@ -61,7 +61,7 @@ impl Hub {
             users: Users::new(workers),
             mailboxes: mailboxes.into(),
             engine: Arc::clone(&engine),
-            policy,
+            policies,
             ids: IdSource::default(),
             due: Mutex::default(),
             next_due: AtomicU64::new(u64::MAX),
@@ -83,7 +83,7 @@ impl Hub {
 
     /// What is allowed and kept in a room of this name.
     pub fn policy(&self, room: &str) -> Policy {
-        (self.policy)(room)
+        self.policies.of(room)
     }
 
     pub fn mailbox(&self, worker: u16) -> &Arc<Mailbox> {

@@ -360,6 +360,11 @@ impl Hub {
         self.mailbox(connection.worker()).push(Mail::Send { connection, frames, volatile });
     }
 
+    /// Ends a connection, after what was sent to it before.
+    pub fn kick(&self, connection: ConnectionId, code: CloseCode) {
+        self.mailbox(connection.worker()).push(Mail::Kick { connection, code: code.0 });
+    }
+
     /// Counts a subscriber out.
     pub(crate) fn leave_room(&self, worker: u16, name: &RoomName, author: Option<&Author>, now: u64) {
         let mut table = self.rooms.lock(name);

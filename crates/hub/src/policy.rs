@@ -1,5 +1,8 @@
 //! `Policy`: what is allowed and kept in rooms whose names match a pattern.
 
+use std::fmt;
+use std::sync::Arc;
+
 /// What an acknowledgement to the publisher is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ack {
@@ -62,6 +65,26 @@ pub struct Policy {
     pub presence: Presence,
 }
 
+/// Which policy holds for a room's name.
+#[derive(Clone)]
+pub struct Policies(Arc<dyn Fn(&str) -> Policy + Send + Sync>);
+
+impl Policies {
+    pub fn new(policy: impl Fn(&str) -> Policy + Send + Sync + 'static) -> Policies {
+        Policies(Arc::new(policy))
+    }
+
+    pub fn of(&self, room: &str) -> Policy {
+        (self.0)(room)
+    }
+}
+
+impl fmt::Debug for Policies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policies").finish_non_exhaustive()
+    }
+}
+
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// `recent:*`: enough to come back after a week's holiday, bounded for rooms that nobody looks after.
@@ -72,6 +95,9 @@ const RECENT: Retention =
 const RING: Retention = Retention { messages: Some(1_000), bytes: Some(16 * 1024 * 1024), age_ms: None };
 
 impl Policy {
+    /// Nothing is kept and nobody is told who is there: the rooms of an application that asks for no more.
+    pub const BARE: Policy = Policy { log: Log::None, presence: Presence::Off };
+
     /// The stock server's rule for a room of this name. Rooms that begin with `$` are the server's own: the
     /// direct conversations, which are kept and have no presence.
     pub fn stock(room: &str) -> Policy {

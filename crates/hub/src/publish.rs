@@ -21,8 +21,10 @@ pub enum Publisher {
     Connection(ConnectionId),
     /// A request of a client without a connection.
     Client,
-    /// A backend with the API key, or the application itself: no rate holds for it, and no name is reserved.
+    /// A backend with the API key.
     Backend,
+    /// The application itself, which may leave a connection out: no rate holds for it, and no name is reserved.
+    Application(Option<ConnectionId>),
 }
 
 impl Hub {
@@ -40,7 +42,7 @@ impl Hub {
 
     fn admit(&self, from: Publisher, publish: Publish, now: u64) -> Result<Draft, Refusal> {
         let Publish { room, event, data, form, author, to, key, echo, store, delivery } = publish;
-        if room.starts_with('$') && to.is_none() && delivery.is_none() {
+        if room.starts_with('$') && to.is_none() && !matches!(from, Publisher::Application(_)) {
             return Err(Refusal::new(
                 Code::Forbidden,
                 "names that begin with $ are the server's own; choose another room",
@@ -57,7 +59,7 @@ impl Hub {
             )
             .retry_after(Duration::from_secs(1)));
         }
-        if self.is_limited() && !matches!(from, Publisher::Backend) {
+        if self.is_limited() && matches!(from, Publisher::Connection(_) | Publisher::Client) {
             let mut table = self.rooms.lock(&room);
             let entry = self.rooms.entry(&mut table, &room, policy, now);
             let admitted = entry.bucket.take(ROOM_RATE, now);
@@ -72,6 +74,7 @@ impl Hub {
         }
         let except = match from {
             Publisher::Connection(connection) if !echo => Some(connection),
+            Publisher::Application(except) => except,
             _ => None,
         };
         let event = event.unwrap_or_else(default_event);

@@ -227,6 +227,13 @@ impl Shard {
         }
     }
 
+    /// Has the worker look at what waits for a connection: how it is written has changed.
+    pub fn mark_dirty(&mut self, slot: u32) {
+        if let Some(entry) = self.entries.get_mut(slot) {
+            mark(entry, &mut self.dirty, slot);
+        }
+    }
+
     /// Exchanges the list of connections that have something to write for an empty one.
     pub fn take_dirty(&mut self, empty: &mut Vec<u32>) {
         debug_assert!(empty.is_empty());

@@ -8,7 +8,7 @@ use parlor_hub::encode::WireFormat;
 use parlor_hub::hub::Hub;
 use parlor_hub::mailbox::Mailbox;
 use parlor_hub::memory::MemoryEngine;
-use parlor_hub::policy::Policy;
+use parlor_hub::policy::{Policies, Policy};
 use parlor_hub::shard::{Event, Shard};
 use parlor_proto::name::RoomName;
 
@@ -18,7 +18,7 @@ fn shard() -> Shard {
     let hub = Hub::start(
         Arc::new(MemoryEngine::new([7; 16])),
         vec![Arc::new(Mailbox::new(|| {}))],
-        Policy::stock,
+        Policies::new(Policy::stock),
         false,
     );
     Shard::new(hub, 0)

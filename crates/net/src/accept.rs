@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::admission::Limits;
 use crate::clock::Now;
 use crate::errand::{Errand, Errands};
-use crate::takeover::{self, Front};
+use crate::takeover::{self, Front, Role};
 
 /// Sockets of one worker that are still HTTP: as many as the listen queue, in which those beyond it wait, and about
 /// 64 MB with hyper's buffers.
@@ -65,8 +65,13 @@ pub(crate) async fn accept(
 async fn serve(stream: TcpStream, peer: SocketAddr, front: Arc<Front>, errands: Arc<Errands>) {
     // Small frames must not wait for the peer's acknowledgement of earlier ones.
     let _ = stream.set_nodelay(true);
-    if let Some(taken) = takeover::serve(stream, peer, front).await {
-        errands.push(Errand::Adopt(Box::new(taken)));
+    if let Some(taken) = takeover::serve(stream, peer, Arc::clone(&front), Arc::clone(&errands)).await {
+        // Whoever wants to take over a session goes to the worker that owns it.
+        let owner = match taken.accepted.role {
+            Role::Probe(target, _) => front.workers.get(usize::from(target.worker())),
+            _ => None,
+        };
+        owner.unwrap_or(&errands).push(Errand::Adopt(Box::new(taken)));
     }
 }
 

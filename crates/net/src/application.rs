@@ -12,11 +12,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
 use parlor_hub::encode::WireFormat;
-use parlor_hub::{Author, Command, ConnectionId, Hub, Reply, Shard, Ticket};
+use parlor_hub::{Author, Command, ConnectionId, Hub, Publication, Reply, Shard, Ticket};
 use parlor_proto::codes::{CloseCode, Refusal};
+use parlor_proto::engineio::Revision;
 use parlor_proto::ws::deflate;
 use parlor_proto::ws::{Failure, Kind};
 
+use crate::engineio::EngineIo;
 use crate::errand::Errands;
 
 /// What is not transport: which paths are WebSocket routes, and who may open them.
@@ -47,6 +49,8 @@ pub struct Route {
     pub deflate: Option<deflate::Settings>,
     /// What the hub may push to such a connection.
     pub format: WireFormat,
+    /// Spoken here is Engine.IO, over polling and WebSocket; the conversation gets and sends its messages.
+    pub engine_io: Option<EngineIo>,
 }
 
 /// A request to open a WebSocket.
@@ -58,6 +62,8 @@ pub struct Opening {
     pub protocols: Vec<String>,
     /// The client's address, as a trusted proxy gives it or as the socket has it.
     pub address: IpAddr,
+    /// The revision of Engine.IO that the client speaks, if the route speaks it.
+    pub revision: Option<Revision>,
     /// Milliseconds since 1970.
     pub now: u64,
 }
@@ -106,7 +112,8 @@ pub trait Conversation: Send {
     /// The connection is about to be closed from this side; what is sent now still reaches the peer.
     fn closing(&mut self, _code: CloseCode, _retry_after: Option<Duration>, _cx: &mut Context<'_>) {}
 
-    /// It is over; the last thing to be called. `code` is what the peer gave or was given; 1006 without a word.
+    /// It is over; the last thing to be called. `code` is what the peer gave or was given; 1006 without a word. On
+    /// Engine.IO `reason` is upstream's, as in `ping timeout`.
     fn closed(&mut self, _code: u16, _reason: &str, _cx: &mut Context<'_>) {}
 }
 
@@ -119,10 +126,12 @@ pub struct Context<'a> {
     pub(crate) waker: &'a mut Option<Waker>,
     pub(crate) errands: &'a Arc<Errands>,
     pub(crate) paused: &'a mut bool,
+    pub(crate) polling: bool,
 }
 
 pub(crate) enum Outgoing {
     Message(Kind, Bytes),
+    Frames(Bytes),
     Close(CloseCode, Cow<'static, str>),
 }
 
@@ -148,6 +157,21 @@ impl Context<'_> {
     /// Queues a message for the peer.
     pub fn send(&mut self, kind: Kind, message: impl Into<Bytes>) {
         self.outgoing.push(Outgoing::Message(kind, message.into()));
+    }
+
+    /// Queues whole frames, as `parlor_hub::socketio` makes them.
+    pub fn send_frames(&mut self, frames: Bytes) {
+        self.outgoing.push(Outgoing::Frames(frames));
+    }
+
+    /// Queues publications of a log, those that are for this connection.
+    pub fn send_publications(&mut self, format: WireFormat, publications: &[Arc<Publication>]) {
+        self.shard.send_publications(self.connection.slot(), format, publications);
+    }
+
+    /// Whether the connection polls at the moment; otherwise it has a WebSocket.
+    pub fn is_polling(&self) -> bool {
+        self.polling
     }
 
     /// Ends the connection with a Close frame, after what was sent before.

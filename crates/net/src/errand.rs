@@ -5,19 +5,41 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 
 use parlor_hub::ConnectionId;
-use tokio::sync::Notify;
+use parlor_proto::engineio::Revision;
+use tokio::sync::{Notify, oneshot};
 
-use crate::takeover::Taken;
+use crate::engineio::{Body, EngineIo, Opened, Poll};
+use crate::takeover::{Taken, Unattached};
 
 pub(crate) enum Errand {
     /// A socket to own from now on.
     Adopt(Box<Taken>),
     /// A future of this connection can go on.
     Poll(ConnectionId),
+    /// What a request of a polling client asks.
+    EngineIo(Box<Ask>),
     /// Memory is short: end the connection for which the most waits.
     CutSlowest,
     /// Say goodbye to everyone and end.
     Stop,
+}
+
+/// What Engine.IO's requests ask of the worker that owns the session.
+pub(crate) enum Ask {
+    /// A new session; the answer is its first packet and its id.
+    Open {
+        opened: Box<Unattached>,
+        settings: EngineIo,
+        revision: Revision,
+        b64: bool,
+        answer: oneshot::Sender<Opened>,
+    },
+    /// What waits, or what comes.
+    Poll { connection: ConnectionId, poll: Poll },
+    /// Packets.
+    Post { connection: ConnectionId, body: Body },
+    /// The request for what comes has ended unanswered.
+    Gone(ConnectionId),
 }
 
 /// A worker's queue of errands and the bell that wakes it.

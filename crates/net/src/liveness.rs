@@ -62,6 +62,15 @@ impl Liveness {
         Some(second + STALL)
     }
 
+    /// Only whether somebody reads: for connections that have a heartbeat of their own.
+    pub(crate) fn check_stall(&mut self, second: u32) -> Verdict {
+        match self.stalled {
+            Some(since) if second >= since + STALL => Verdict::Stalled,
+            Some(since) => Verdict::Wait(since + STALL),
+            None => Verdict::Wait(second + PING),
+        }
+    }
+
     pub(crate) fn check(&mut self, second: u32) -> Verdict {
         if self.stalled.is_some_and(|since| second >= since + STALL) {
             return Verdict::Stalled;

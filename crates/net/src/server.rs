@@ -10,7 +10,7 @@ use axum::Router;
 use parlor_hub::Hub;
 use parlor_hub::engine::Engine;
 use parlor_hub::mailbox::Mailbox;
-use parlor_hub::policy::Policy;
+use parlor_hub::policy::Policies;
 use socket2::{Domain, Socket, Type};
 use tokio::sync::watch;
 
@@ -30,7 +30,7 @@ pub struct Settings {
     pub workers: usize,
     pub origins: Origins,
     pub limits: Limits,
-    pub policy: fn(&str) -> Policy,
+    pub policies: Policies,
     /// What may be used; `None`: nobody looks.
     pub memory: Option<Memory>,
 }
@@ -69,7 +69,8 @@ impl Server {
             let errands = Arc::clone(errands);
             Arc::new(Mailbox::new(move || errands.ring()))
         });
-        let hub = Hub::start(engine, mailboxes.collect(), settings.policy, settings.limits == Limits::On);
+        let hub =
+            Hub::start(engine, mailboxes.collect(), settings.policies.clone(), settings.limits == Limits::On);
         Ok(Server { listener: socket.into(), hub, errands, settings })
     }
 
@@ -91,6 +92,7 @@ impl Server {
             limits: self.settings.limits,
             admission: Arc::default(),
             pressure: Arc::default(),
+            workers: self.errands.clone(),
         });
         let (stopping, stopped) = watch::channel(false);
         let mut workers = Vec::new();

@@ -11,6 +11,7 @@ use parlor_proto::ws;
 
 use crate::admission::Admitted;
 use crate::application::Conversation;
+use crate::engineio::{Held, Part};
 use crate::liveness::Liveness;
 
 /// One connection as its worker holds it. At rest it owns no buffer: what is read goes through the worker's, what is
@@ -19,7 +20,8 @@ use crate::liveness::Liveness;
 pub(crate) struct Socket {
     // What a write touches comes first and fills one line of the cache; see the hub's `Entry`.
     pub(crate) liveness: Liveness,
-    pub(crate) stream: TcpStream,
+    /// `None` while it polls.
+    pub(crate) stream: Option<TcpStream>,
     pub(crate) flags: Flags,
     /// What was read while the conversation took nothing more; looked at before anything else. At most one read.
     pub(crate) unread: Vec<u8>,
@@ -30,6 +32,7 @@ pub(crate) struct Socket {
     pub(crate) waker: Option<Waker>,
     /// When a closing connection ends at the latest.
     pub(crate) deadline: Option<Instant>,
+    pub(crate) engine_io: Option<Part>,
     /// The place among its address's connections.
     pub(crate) _admitted: Option<Box<Admitted>>,
 }
@@ -69,10 +72,24 @@ pub(crate) enum Flushed {
 const SLICES: usize = 64;
 
 impl Socket {
+    /// The Engine.IO session, if it is one.
+    pub(crate) fn held(&mut self) -> Option<&mut Held> {
+        match &mut self.engine_io {
+            Some(Part::Session(held)) => Some(held),
+            _ => None,
+        }
+    }
+
+    /// Whether it polls: then it has no stream, and answers instead of writes.
+    pub(crate) fn is_polling(&self) -> bool {
+        self.stream.is_none()
+    }
+
     /// One read into the worker's buffer. `Ok(None)`: nothing is there now.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let Some(stream) = &mut self.stream else { return Ok(None) };
         loop {
-            match self.stream.read(buffer) {
+            match stream.read(buffer) {
                 Ok(n) => return Ok(Some(n)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -84,18 +101,19 @@ impl Socket {
     /// Writes what is queued, in as few calls as it takes.
     pub(crate) fn flush(&mut self, slot: u32, shard: &mut Shard) -> Flushed {
         let mut progress = false;
+        let Some(stream) = &mut self.stream else { return Flushed::Blocked { progress } };
         loop {
             let Some(outbox) = shard.outbox(slot).filter(|outbox| !outbox.is_empty()) else {
                 self.flags.blocked = false;
                 return Flushed::All;
             };
             let (result, wanted) = match outbox.single() {
-                Some(bytes) => (self.stream.write(bytes), bytes.len()),
+                Some(bytes) => (stream.write(bytes), bytes.len()),
                 None => {
                     let mut slices = [IoSlice::new(&[]); SLICES];
                     let filled = outbox.slices(&mut slices);
                     let wanted = slices[..filled].iter().map(|slice| slice.len()).sum();
-                    (self.stream.write_vectored(&slices[..filled]), wanted)
+                    (stream.write_vectored(&slices[..filled]), wanted)
                 }
             };
             match result {
@@ -120,7 +138,9 @@ impl Socket {
 
     /// Ends our side, so that the peer reads everything up to here and then the end.
     pub(crate) fn end_writing(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        if let Some(stream) = &self.stream {
+            let _ = stream.shutdown(Shutdown::Write);
+        }
         self.flags.lingering = true;
     }
 }

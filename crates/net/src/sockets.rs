@@ -1,16 +1,22 @@
 //! `Sockets`: a worker's sockets by slot, and how bytes become calls of a conversation and back.
 
+pub(crate) mod session;
+
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parlor_hub::Shard;
+use mio::Registry;
 use parlor_hub::slots::Slots;
+use parlor_hub::{ConnectionId, Shard};
 use parlor_proto::codes::CloseCode;
+use parlor_proto::engineio::{Reason, Revision};
 use parlor_proto::limits::OUTBOX_BYTES;
-use parlor_proto::ws::{self, Event, Failure, frame};
+use parlor_proto::ws::{self, Event, Failure, Kind, frame};
 
 use crate::application::{Context, Conversation, Incoming, Outgoing};
 use crate::clock::Now;
+use crate::engineio::{Alarm, Part, Taken};
 use crate::errand::Errands;
 use crate::socket::Socket;
 
@@ -23,6 +29,10 @@ pub(crate) struct Sockets {
     outgoing: Vec<Outgoing>,
     /// Connections that are about to end, to be looked at when the turn has been written.
     pub(crate) finished: Vec<u32>,
+    /// Sessions that were given a stream and have to be read.
+    pub(crate) moved: Vec<u32>,
+    pub(crate) alarms: BinaryHeap<Alarm>,
+    registry: Registry,
     /// The time of this turn.
     pub(crate) now: Now,
 }
@@ -34,18 +44,31 @@ const READS_PER_TURN: usize = 4;
 
 /// What a piece of the stream came to, besides messages.
 enum End {
-    Closed { code: u16, reason: String },
+    Closed {
+        code: u16,
+        reason: String,
+    },
     Failed(Failure),
+    /// Engine.IO's end.
+    Over(Reason),
+    /// A WebSocket that wants to take over a session has said the first word, or the last.
+    Probe {
+        target: ConnectionId,
+        upgrade: bool,
+    },
 }
 
 impl Sockets {
-    pub(crate) fn new(errands: Arc<Errands>, now: Now) -> Sockets {
+    pub(crate) fn new(errands: Arc<Errands>, now: Now, registry: Registry) -> Sockets {
         Sockets {
             slots: Slots::default(),
             errands,
             buffer: vec![0; READ_BUFFER].into(),
             outgoing: Vec::new(),
             finished: Vec::new(),
+            moved: Vec::new(),
+            alarms: BinaryHeap::new(),
+            registry,
             now,
         }
     }
@@ -79,6 +102,16 @@ impl Sockets {
             let Some(socket) = slots.get_mut(slot) else {
                 return false;
             };
+            // What was sent before the transport changed comes first.
+            if socket.held().is_some_and(|held| held.body.is_some()) {
+                self.take_body(slot, shard);
+                let waits =
+                    self.get(slot).and_then(|socket| socket.held()).is_some_and(|held| held.body.is_some());
+                if waits {
+                    return false;
+                }
+                continue;
+            }
             // Whoever does not read its answers is not asked for more; when they are written, reading goes on.
             let behind = shard.outbox(slot).is_some_and(|outbox| outbox.len() >= OUTBOX_BYTES);
             if socket.flags.paused || behind {
@@ -125,14 +158,14 @@ impl Sockets {
     fn receive(&mut self, slot: u32, shard: &mut Shard, bytes: &mut [u8]) {
         let Sockets { slots, errands, outgoing, now, .. } = self;
         let Some(socket) = slots.get_mut(slot) else { return };
-        let Socket { id, ws, conversation, waker, flags, unread, .. } = socket;
+        let Socket { id, ws, conversation, waker, flags, unread, engine_io, .. } = socket;
         let mut received = ws.receive(now.instant, bytes);
         let mut end = None;
         let left = loop {
             if flags.paused {
                 break received.into_unread();
             }
-            let message = match received.poll_event() {
+            let mut message = match received.poll_event() {
                 None => break received.into_unread(),
                 Some(Event::Text(text)) => Incoming::Text(text),
                 Some(Event::Binary(binary)) => Incoming::Binary(binary),
@@ -146,7 +179,35 @@ impl Sockets {
                 }
                 Some(Event::Ping(_) | Event::Pong(_)) => continue,
             };
-            let Some(conversation) = conversation.as_deref_mut().filter(|_| !flags.leaving) else { continue };
+            if flags.leaving {
+                continue;
+            }
+            match engine_io {
+                None => {}
+                Some(Part::Session(held)) => match held.take_message(now.instant, message) {
+                    Taken::Message(inner) => message = inner,
+                    Taken::Nothing => continue,
+                    Taken::Pong(text) => {
+                        outgoing.push(Outgoing::Frames(text_frame(&text)));
+                        continue;
+                    }
+                    Taken::Over(reason) => {
+                        end = Some(End::Over(reason));
+                        break received.into_unread();
+                    }
+                },
+                Some(Part::Probe(target)) => {
+                    end = Some(End::Probe {
+                        target: **target,
+                        upgrade: matches!(message, Incoming::Text("5")),
+                    });
+                    if !matches!(message, Incoming::Text("5" | "2probe")) {
+                        end = Some(End::Over(Reason::ParseError));
+                    }
+                    break received.into_unread();
+                }
+            }
+            let Some(conversation) = conversation.as_deref_mut() else { continue };
             conversation.receive(
                 message,
                 &mut Context {
@@ -157,6 +218,7 @@ impl Sockets {
                     waker,
                     errands,
                     paused: &mut flags.paused,
+                    polling: false,
                 },
             );
         };
@@ -164,10 +226,19 @@ impl Sockets {
         self.send_outgoing(slot, shard);
         match end {
             None => {}
-            Some(End::Closed { code, reason }) => self.over(slot, shard, code, &reason),
+            Some(End::Closed { code, reason }) => {
+                let engine_io = self.get(slot).is_some_and(|socket| socket.held().is_some());
+                let reason = if engine_io { Reason::TransportClose.as_str() } else { &reason };
+                self.over(slot, shard, code, reason);
+            }
             Some(End::Failed(failure)) => {
                 self.converse(slot, shard, |conversation, cx| conversation.failed(failure, cx));
                 self.over(slot, shard, failure.close_code().0, failure.reason());
+            }
+            Some(End::Over(reason)) => self.end_session(slot, shard, reason),
+            Some(End::Probe { target, upgrade }) => {
+                self.probe(slot, shard, target, upgrade);
+                return;
             }
         }
         self.transmit(slot, shard);
@@ -182,10 +253,12 @@ impl Sockets {
     ) {
         let Sockets { slots, errands, outgoing, now, .. } = self;
         let Some(socket) = slots.get_mut(slot) else { return };
+        let polling = socket.is_polling();
         let Socket { id, conversation, waker, flags, .. } = socket;
         let Some(conversation) = conversation.as_deref_mut() else { return };
         let paused = &mut flags.paused;
-        let mut cx = Context { shard, connection: *id, now: now.wall, outgoing, waker, errands, paused };
+        let mut cx =
+            Context { shard, connection: *id, now: now.wall, outgoing, waker, errands, paused, polling };
         call(conversation, &mut cx);
         if !self.outgoing.is_empty() {
             self.send_outgoing(slot, shard);
@@ -199,10 +272,24 @@ impl Sockets {
         let mut outgoing = std::mem::take(&mut self.outgoing);
         let Some(socket) = self.get(slot) else { return };
         socket.flags.sent = true;
+        let revision = socket.held().map(|held| held.session.revision());
         let mut bytes = Vec::new();
         let mut close = None;
         for item in outgoing.drain(..) {
             match item {
+                Outgoing::Frames(frames) => bytes.extend_from_slice(&frames),
+                Outgoing::Message(kind, message) if revision.is_some() => {
+                    // Engine.IO: a message's digit stands in front of text, and in revision 3 of bytes too.
+                    match (kind, revision) {
+                        (Kind::Text, _) => {
+                            frame::write_message(&mut bytes, kind, &[b"4", &message[..]].concat());
+                        }
+                        (_, Some(Revision::V3)) => {
+                            frame::write_message(&mut bytes, kind, &[&[4], &message[..]].concat());
+                        }
+                        _ => frame::write_message(&mut bytes, kind, &message),
+                    }
+                }
                 Outgoing::Message(kind, message) => {
                     // A machine that is closing sends nothing more; its Close frame is not out yet, though, and a
                     // last word before it is allowed.
@@ -267,6 +354,9 @@ impl Sockets {
             shard.drop_queued(slot);
         }
         self.converse(slot, shard, |conversation, cx| conversation.closing(code, retry_after, cx));
+        if self.get(slot).is_some_and(|socket| socket.held().is_some()) {
+            return self.close_session(slot, shard, code, reason);
+        }
         if let Some(socket) = self.get(slot) {
             socket.ws.close(now.instant, ws::CloseCode(code.0), reason);
         }
@@ -295,7 +385,15 @@ impl Sockets {
         let Some(socket) = self.get(slot) else { return };
         socket.flags.ended = true;
         socket.ws.receive_eof();
-        self.over(slot, shard, ws::CloseCode::LOST.0, "");
+        let reason = if socket.held().is_some() { Reason::TransportClose.as_str() } else { "" };
+        self.over(slot, shard, ws::CloseCode::LOST.0, reason);
         self.finished.push(slot);
     }
+}
+
+/// A server's text frame.
+fn text_frame(text: &str) -> Bytes {
+    let mut out = Vec::with_capacity(text.len() + frame::MAX_HEADER);
+    frame::write_message(&mut out, Kind::Text, text.as_bytes());
+    out.into()
 }

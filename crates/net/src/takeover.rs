@@ -16,9 +16,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use parlor_hub::Author;
 use parlor_hub::encode::WireFormat;
+use parlor_hub::{Author, ConnectionId};
 use parlor_proto::codes::{Code, Refusal};
+use parlor_proto::engineio::Revision;
 use parlor_proto::limits::{CLOSE_TIMEOUT, HEAD_TIMEOUT, HEADERS, HEADERS_BYTES, MEMORY_RETRY, REQUEST_LINE};
 use parlor_proto::ws::handshake::{self, Rejection};
 use parlor_proto::ws::{self, deflate};
@@ -26,11 +27,14 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use crate::admission::{Admission, Admitted, Limits};
-use crate::application::{Application, Conversation, Opening, Route};
+use crate::application::{Application, Conversation, Opened, Opening, Route};
 use crate::clock::Now;
+use crate::engineio::EngineIo;
+use crate::errand::Errands;
 use crate::memory::Pressure;
 use crate::origin::Origins;
 use crate::patient::Patient;
+use crate::polling;
 
 /// What every request is decided with.
 pub(crate) struct Front {
@@ -41,6 +45,8 @@ pub(crate) struct Front {
     pub(crate) limits: Limits,
     pub(crate) admission: Arc<Admission>,
     pub(crate) pressure: Arc<Pressure>,
+    /// All of them, for requests about sessions that another one owns.
+    pub(crate) workers: Vec<Arc<Errands>>,
 }
 
 /// A socket on its way from hyper to its worker, with the answer that it has not been given yet.
@@ -54,24 +60,54 @@ pub(crate) struct Taken {
 pub(crate) struct Accepted {
     /// The 101 answer.
     pub(crate) head: Vec<u8>,
-    pub(crate) conversation: Box<dyn Conversation>,
-    pub(crate) author: Option<Author>,
     pub(crate) config: ws::Config,
-    pub(crate) format: WireFormat,
-    pub(crate) admitted: Option<Admitted>,
+    pub(crate) role: Role,
+    /// `None` for one that takes over a session, which has one.
+    pub(crate) opened: Option<Unattached>,
 }
 
-type Slot = Arc<Mutex<Option<Accepted>>>;
+/// A connection that an application takes, without a wire yet.
+pub(crate) struct Unattached {
+    pub(crate) conversation: Box<dyn Conversation>,
+    pub(crate) author: Option<Author>,
+    pub(crate) format: WireFormat,
+    pub(crate) admitted: Option<Admitted>,
+    /// What its WebSocket machine is made with, now or when it gets one.
+    pub(crate) config: ws::Config,
+}
+
+/// What a WebSocket is for.
+#[derive(Clone, Copy)]
+pub(crate) enum Role {
+    /// Its messages are the conversation's.
+    Plain,
+    /// A new session of Engine.IO.
+    EngineIo(EngineIo, Revision),
+    /// It wants to take over this session.
+    Probe(ConnectionId, EngineIo),
+}
+
+pub(crate) type Slot = Arc<Mutex<Option<Accepted>>>;
+
+/// Has the request's connection leave hyper.
+pub(crate) fn hand_over(slot: &Slot, accepted: Accepted) {
+    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepted);
+}
 
 /// Serves HTTP on a socket until it ends or becomes a WebSocket.
-pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, front: Arc<Front>) -> Option<Taken> {
+pub(crate) async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    front: Arc<Front>,
+    worker: Arc<Errands>,
+) -> Option<Taken> {
     let slot: Slot = Arc::default();
     let service = {
         let slot = Arc::clone(&slot);
         service_fn(move |request| {
-            let (slot, front) = (Arc::clone(&slot), Arc::clone(&front));
+            let (slot, front, worker) = (Arc::clone(&slot), Arc::clone(&front), Arc::clone(&worker));
             // Boxed, because hyper wants to be able to move it.
-            Box::pin(async move { answer(request, peer, &front, &slot).await })
+            Box::pin(async move { answer(request, peer, &front, &worker, &slot).await })
                 as Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>
         })
     };
@@ -105,6 +141,7 @@ async fn answer(
     request: Request<Incoming>,
     peer: SocketAddr,
     front: &Front,
+    worker: &Arc<Errands>,
     slot: &Slot,
 ) -> Result<Response<Body>, Infallible> {
     if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > REQUEST_LINE) {
@@ -125,20 +162,25 @@ async fn answer(
         request.extensions_mut().insert(ConnectInfo(peer));
         return front.router.clone().call(request).await;
     };
-    match open(&request, peer, front, route).await {
+    if let Some(settings) = route.engine_io {
+        return Ok(polling::answer(request, peer, front, worker, slot, route, settings).await);
+    }
+    match open(&request, peer, front, route, Role::Plain).await {
         Ok(accepted) => {
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepted);
+            hand_over(slot, accepted);
             pending().await
         }
         Err(response) => Ok(*response),
     }
 }
 
-async fn open(
+/// Opens a WebSocket, with the checks and limits that hold for all of them.
+pub(crate) async fn open(
     request: &Request<Incoming>,
     peer: SocketAddr,
     front: &Front,
     route: Route,
+    role: Role,
 ) -> Result<Accepted, Box<Response<Body>>> {
     let version = match request.version() {
         Version::HTTP_11 => (1, 1),
@@ -149,11 +191,51 @@ async fn open(
     let accepted = handshake::check(request.method().as_str(), version, headers).map_err(
         |Rejection { status, headers, message }| Box::new(refuse(status_of(status), headers, message)),
     )?;
-    front.origins.check(request.headers()).map_err(|origin| {
-        tracing::warn!(origin, "a page was refused; to let it connect, start with --origin {origin}");
-        let refusal = Refusal::new(Code::OriginDenied, "pages of this origin may not connect here");
-        Box::new(refuse_with(&refusal))
-    })?;
+    check_origin(front, request.headers())?;
+    let (mut opened, mut protocol) = (None, None);
+    let mut agreement = None;
+    if !matches!(role, Role::Probe(..)) {
+        let revision = match role {
+            Role::EngineIo(_, revision) => Some(revision),
+            _ => None,
+        };
+        let taken = attach(request, peer, front, accepted.protocols.clone(), revision).await?;
+        protocol = taken.0.protocol;
+        agreement = route.deflate.and_then(|settings| deflate::accept(&accepted.deflate, &settings));
+        opened = Some(Unattached {
+            conversation: taken.0.conversation,
+            author: taken.0.author,
+            format: route.format,
+            admitted: taken.1,
+            config: config(route, None),
+        });
+    }
+    let mut head = Vec::with_capacity(256);
+    handshake::write_response(&accepted, protocol.as_deref(), agreement.as_ref(), &[], &mut head);
+    Ok(Accepted { head, config: config(route, agreement), role, opened })
+}
+
+/// Opens a session that has no socket of its own.
+pub(crate) async fn open_without_socket(
+    request: &Request<Incoming>,
+    peer: SocketAddr,
+    front: &Front,
+    route: Route,
+    revision: Revision,
+) -> Result<Unattached, Box<Response<Body>>> {
+    let (opened, admitted) = attach(request, peer, front, Vec::new(), Some(revision)).await?;
+    let Opened { conversation, author, .. } = opened;
+    Ok(Unattached { conversation, author, format: route.format, admitted, config: config(route, None) })
+}
+
+/// Asks the limits, and then the application, for a connection.
+async fn attach(
+    request: &Request<Incoming>,
+    peer: SocketAddr,
+    front: &Front,
+    protocols: Vec<String>,
+    revision: Option<Revision>,
+) -> Result<(Opened, Option<Admitted>), Box<Response<Body>>> {
     if front.pressure.refuses() {
         let refusal = Refusal::new(Code::Busy, "the server is short of memory; try again in some seconds");
         return Err(Box::new(refuse_with(&refusal.retry_after(MEMORY_RETRY))));
@@ -162,7 +244,7 @@ async fn open(
     let address = client_address(peer.ip(), request.headers());
     let admitted = match front.limits {
         Limits::On => {
-            let comes_back = front.application.comes_back(&accepted.protocols);
+            let comes_back = front.application.comes_back(&protocols);
             let admitted = front.admission.admit(address, comes_back, now);
             Some(admitted.map_err(|refusal| Box::new(refuse_with(&refusal)))?)
         }
@@ -171,23 +253,32 @@ async fn open(
     let opening = Opening {
         uri: request.uri().clone(),
         headers: request.headers().clone(),
-        protocols: accepted.protocols.clone(),
+        protocols,
         address,
+        revision,
         now,
     };
     let opened = front.application.open(opening).await.map_err(|refusal| Box::new(refuse_with(&refusal)))?;
-    let agreement = route.deflate.and_then(|settings| deflate::accept(&accepted.deflate, &settings));
-    let mut head = Vec::with_capacity(256);
-    handshake::write_response(&accepted, opened.protocol.as_deref(), agreement.as_ref(), &[], &mut head);
-    let config = ws::Config {
+    Ok((opened, admitted))
+}
+
+/// Refuses pages that may not connect here.
+pub(crate) fn check_origin(front: &Front, headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
+    front.origins.check(headers).map_err(|origin| {
+        tracing::warn!(origin, "a page was refused; to let it connect, start with --origin {origin}");
+        let refusal = Refusal::new(Code::OriginDenied, "pages of this origin may not connect here");
+        Box::new(refuse_with(&refusal))
+    })
+}
+
+fn config(route: Route, deflate: Option<deflate::Agreement>) -> ws::Config {
+    ws::Config {
         max_message: route.max_message,
         max_fragments: route.max_fragments,
         close_timeout: CLOSE_TIMEOUT,
-        deflate: agreement,
+        deflate,
         ..ws::Config::default()
-    };
-    let (conversation, author) = (opened.conversation, opened.author);
-    Ok(Accepted { head, conversation, author, config, format: route.format, admitted })
+    }
 }
 
 /// The address that limits count for: the last entry of `X-Forwarded-For` if a proxy on this machine wrote it.

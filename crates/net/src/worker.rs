@@ -16,11 +16,13 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll};
 use parlor_hub::shard::Event as HubEvent;
 use parlor_hub::{Hub, Shard};
+use parlor_proto::engineio::Transport;
 use parlor_proto::ws;
 use tokio::io::unix::AsyncFd;
 
 use crate::clock::Now;
-use crate::errand::{Errand, Errands};
+use crate::engineio::Held;
+use crate::errand::{Ask, Errand, Errands};
 use crate::liveness::earlier;
 use crate::socket::Flushed;
 use crate::sockets::Sockets;
@@ -53,12 +55,13 @@ impl Worker {
     /// Must be called inside the worker's runtime.
     pub(crate) fn new(index: u16, hub: Arc<Hub>, errands: Arc<Errands>) -> io::Result<Worker> {
         let now = Now::read();
-        let sockets = Sockets::new(Arc::clone(&errands), now);
+        let poll = Poll::new()?;
+        let sockets = Sockets::new(Arc::clone(&errands), now, poll.registry().try_clone()?);
         Ok(Worker {
             shard: Shard::new(Arc::clone(&hub), index),
             hub,
             errands,
-            poll: watch(Poll::new()?)?,
+            poll: watch(poll)?,
             sockets,
             wheel: Wheel::new(now.instant),
             stopping: None,
@@ -114,6 +117,7 @@ impl Worker {
 
     fn next_deadline(&self) -> Option<Instant> {
         let wheel = earlier(self.wheel.next_due(), self.stopping);
+        let wheel = earlier(wheel, self.sockets.next_alarm());
         if self.shard.worker() != 0 || self.hub.next_tick() == u64::MAX {
             return wheel;
         }
@@ -147,6 +151,9 @@ impl Worker {
         }
         std::mem::swap(&mut self.events, &mut events);
         worked |= self.run_errands();
+        for slot in std::mem::take(&mut self.sockets.moved) {
+            self.read(slot);
+        }
         worked |= self.tick();
         // What one mail leads to may be another one, to ourselves.
         while self.receive_mail() {
@@ -194,6 +201,7 @@ impl Worker {
                         self.resume_reading(slot);
                     }
                 }
+                Errand::EngineIo(ask) => self.serve(*ask),
                 Errand::CutSlowest => self.cut_slowest(),
                 Errand::Stop => self.begin_stop(),
             }
@@ -211,8 +219,29 @@ impl Worker {
 
     fn resume_reading(&mut self, slot: u32) {
         let Some(socket) = self.sockets.get(slot) else { return };
-        if !socket.flags.paused && (socket.flags.readable || !socket.unread.is_empty()) {
+        let more = socket.flags.readable || !socket.unread.is_empty() || socket.is_polling();
+        if !socket.flags.paused && more {
             self.read(slot);
+        }
+    }
+
+    /// What a request of a polling client asks.
+    fn serve(&mut self, ask: Ask) {
+        let Worker { sockets, shard, .. } = self;
+        match ask {
+            Ask::Poll { connection, poll } => {
+                sockets.poll(connection, poll, shard);
+                self.resume_reading(connection.slot());
+            }
+            Ask::Post { connection, body } => sockets.post(connection, body, shard),
+            Ask::Gone(connection) => sockets.abandon(connection, shard),
+            Ask::Open { opened, settings, revision, b64, answer } => {
+                let held = Held::new(settings, revision, Transport::Polling, sockets.now.instant);
+                match self.open_session(*opened, held, b64) {
+                    Ok(opening) => drop(answer.send(Ok(opening))),
+                    Err(error) => tracing::debug!(%error, "a session could not be opened"),
+                }
+            }
         }
     }
 
@@ -247,6 +276,10 @@ impl Worker {
 
     fn flush_one(&mut self, slot: u32) {
         let Some(socket) = self.sockets.get(slot) else { return };
+        if socket.is_polling() {
+            self.sockets.answer_poll(slot, &mut self.shard);
+            return self.resume_reading(slot);
+        }
         match socket.flush(slot, &mut self.shard) {
             Flushed::All => {
                 socket.liveness.progress();
@@ -287,7 +320,7 @@ impl Worker {
         }
         let mut due = std::mem::take(&mut self.due);
         self.wheel.take_due(now.instant, &mut due);
-        let any = !due.is_empty();
+        let any = !due.is_empty() | self.sockets.ring_alarms(&mut self.shard);
         for (slot, second) in due.drain(..) {
             self.check(slot, second);
         }

@@ -39,6 +39,7 @@ impl Chat {
             max_fragments: FRAGMENTS as u32,
             deflate: None,
             format: WireFormat::Native,
+            engine_io: None,
         }
     }
 

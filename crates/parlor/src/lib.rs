@@ -27,7 +27,7 @@ mod routes;
 mod server;
 mod websocket;
 
-pub use parlor_net::{Limits, Memory, Origins};
+pub use parlor_net::{EngineIo, Limits, Memory, Origins};
 pub use routes::RouteOptions;
 pub use server::{Running, Server};
 pub use websocket::{Closed, Message, WebSocket};

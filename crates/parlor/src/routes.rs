@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 
 use parlor_hub::encode::WireFormat;
-use parlor_net::{Context, Conversation, Incoming, Opened, Opening, Route};
+use parlor_net::{Context, Conversation, EngineIo, Incoming, Opened, Opening, Route};
 use parlor_proto::codes::CloseCode;
 use parlor_proto::limits::{FRAGMENTS, NATIVE_MESSAGE, RAW_MESSAGE_MAX};
 use parlor_proto::ws::{Kind, deflate};
@@ -40,6 +40,7 @@ type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 #[derive(Clone)]
 pub(crate) struct RawRoute {
     options: RouteOptions,
+    engine_io: Option<EngineIo>,
     handler: Arc<dyn Fn(WebSocket) -> Running + Send + Sync>,
 }
 
@@ -49,7 +50,14 @@ impl RawRoute {
         F: Fn(WebSocket) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        RawRoute { options, handler: Arc::new(move |socket| Box::pin(handler(socket))) }
+        RawRoute { options, engine_io: None, handler: Arc::new(move |socket| Box::pin(handler(socket))) }
+    }
+
+    /// The same over Engine.IO.
+    pub(crate) fn over_engine_io(mut self, settings: EngineIo) -> RawRoute {
+        self.options.max_message = settings.max_payload;
+        self.engine_io = Some(settings);
+        self
     }
 
     pub(crate) fn route(&self) -> Route {
@@ -58,6 +66,7 @@ impl RawRoute {
             max_fragments: self.options.max_fragments,
             deflate: self.options.compression.then(deflate::Settings::default),
             format: WireFormat::Raw,
+            engine_io: self.engine_io,
         }
     }
 

@@ -11,8 +11,8 @@ use axum::Router;
 use parlor_hub::Hub;
 use parlor_hub::engine::Engine;
 use parlor_hub::memory::MemoryEngine;
-use parlor_hub::policy::Policy;
-use parlor_net::{Application, Handle, Limits, Memory, Opened, Opening, Origins, Route, Settings};
+use parlor_hub::policy::{Policies, Policy};
+use parlor_net::{Application, EngineIo, Handle, Limits, Memory, Opened, Opening, Origins, Route, Settings};
 use parlor_proto::codes::Refusal;
 
 use crate::chat::Chat;
@@ -55,7 +55,7 @@ impl Server {
                 workers,
                 origins,
                 limits: Limits::On,
-                policy: Policy::stock,
+                policies: Policies::new(Policy::stock),
                 memory: Memory::of_this_process(None),
             },
         }
@@ -77,6 +77,18 @@ impl Server {
         R: Future<Output = ()> + Send + 'static,
     {
         self.routes.insert(path.to_owned(), RawRoute::new(options, handler));
+        self
+    }
+
+    /// An Engine.IO route, such as `/engine.io/`: polling, WebSocket, and the way from one to the other. The handler
+    /// gets the session's messages, whatever carries them.
+    pub fn engine_io<F, R>(&mut self, path: &str, settings: EngineIo, handler: F) -> &mut Server
+    where
+        F: Fn(WebSocket) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let route = RawRoute::new(RouteOptions::default(), handler).over_engine_io(settings);
+        self.routes.insert(path.to_owned(), route);
         self
     }
 

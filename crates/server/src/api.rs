@@ -132,7 +132,7 @@ fn refused(refusal: &Refusal) -> Response {
 mod tests {
     use parlor_hub::mailbox::Mailbox;
     use parlor_hub::memory::MemoryEngine;
-    use parlor_hub::policy::Policy;
+    use parlor_hub::policy::{Policies, Policy};
 
     use super::*;
 
@@ -140,7 +140,12 @@ mod tests {
     fn a_backend_that_floods_is_told_to_wait_unless_limits_are_lifted() {
         let flood = |limited| {
             let mailboxes = vec![Arc::new(Mailbox::new(|| {}))];
-            let hub = Hub::start(Arc::new(MemoryEngine::new([0; 16])), mailboxes, Policy::stock, limited);
+            let hub = Hub::start(
+                Arc::new(MemoryEngine::new([0; 16])),
+                mailboxes,
+                Policies::new(Policy::stock),
+                limited,
+            );
             let rate = Arc::new(Mutex::new(Bucket::full(API_RATE, now_ms())));
             let api = Api { hub, key: "key".into(), rate };
             (0..1_000_000).find_map(|_| api.take().err())

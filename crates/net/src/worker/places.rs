@@ -5,56 +5,146 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use mio::{Interest, Token};
+use parlor_hub::Author;
+use parlor_hub::encode::WireFormat;
 use parlor_hub::outbox::Outbox;
 use parlor_proto::codes::CloseCode;
+use parlor_proto::engineio::payload::Answer;
+use parlor_proto::engineio::{Reason, Transport};
 use parlor_proto::limits::CLOSE_TIMEOUT;
 use parlor_proto::ws;
 
 use super::Worker;
 use super::stop::RETRY_AFTER_STOP;
+use crate::admission::Admitted;
+use crate::application::Conversation;
+use crate::engineio::{Alarm, Held, Part};
 use crate::liveness::{LINGER, Liveness, Verdict, earlier};
 use crate::socket::{Flags, Socket};
-use crate::takeover::Taken;
+use crate::sockets::session;
+use crate::takeover::{Role, Taken, Unattached};
+
+/// What a new session is answered: a body, its content type, and the session's id.
+type Opening = (Vec<u8>, &'static str, String);
+
+/// What a socket is made of.
+struct NewSocket {
+    stream: Option<mio::net::TcpStream>,
+    conversation: Option<Box<dyn Conversation>>,
+    part: Option<Part>,
+    admitted: Option<Admitted>,
+    config: ws::Config,
+}
 
 impl Worker {
     /// Takes a socket from its HTTP task.
     pub(super) fn adopt(&mut self, taken: Taken) -> io::Result<()> {
         let Taken { stream, early, accepted } = taken;
-        let mut stream = mio::net::TcpStream::from_std(stream.into_std()?);
+        let stream = mio::net::TcpStream::from_std(stream.into_std()?);
+        let (conversation, author, format, admitted) = match accepted.opened {
+            Some(opened) => (Some(opened.conversation), opened.author, opened.format, opened.admitted),
+            // Nothing is pushed to a WebSocket that only wants to take over a session.
+            None => (None, None, WireFormat::Raw, None),
+        };
+        let now = self.sockets.now.instant;
+        let part = match accepted.role {
+            Role::Plain => None,
+            Role::EngineIo(settings, revision) => {
+                Some(Part::Session(Box::new(Held::new(settings, revision, Transport::WebSocket, now))))
+            }
+            Role::Probe(target, _) => Some(Part::Probe(Box::new(target))),
+        };
+        let socket =
+            NewSocket { stream: Some(stream), conversation, part, admitted, config: accepted.config };
+        let slot = self.place(socket, author, format, early.to_vec())?;
+        self.shard.send(slot, Bytes::from(accepted.head));
+        if let Role::Probe(_, settings) = accepted.role
+            && let Some(connection) = self.shard.connection(slot)
+        {
+            self.sockets.alarms.push(Alarm { at: now + settings.upgrade_timeout, connection });
+        }
+        self.begin(slot);
+        Ok(())
+    }
+
+    /// Opens a session that polls; the answer is its first packet and its id.
+    pub(super) fn open_session(&mut self, opened: Unattached, held: Held, b64: bool) -> io::Result<Opening> {
+        let revision = held.session.revision();
+        let Unattached { conversation, author, format, admitted, config } = opened;
+        let part = Some(Part::Session(Box::new(held)));
+        let socket = NewSocket { stream: None, conversation: Some(conversation), part, admitted, config };
+        let slot = self.place(socket, author, format, Vec::new())?;
+        let id = self.shard.connection(slot).map(|id| id.to_string()).unwrap_or_default();
+        let packet = self.sockets.get(slot).and_then(|socket| Some(socket.held()?.opening(&id)));
+        let mut answer = Answer::new(revision, b64, usize::MAX);
+        answer.push_text(packet.unwrap_or_default().as_bytes());
+        let (body, kind) = answer.finish();
+        self.begin(slot);
+        Ok((body, kind, id))
+    }
+
+    /// Gives a connection its place in the hub and among the sockets.
+    fn place(
+        &mut self,
+        new: NewSocket,
+        author: Option<Author>,
+        format: WireFormat,
+        unread: Vec<u8>,
+    ) -> io::Result<u32> {
+        let NewSocket { mut stream, conversation, part, admitted, config } = new;
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
-        let id = self.shard.connect(u128::from_ne_bytes(random), accepted.author, accepted.format);
+        let id = self.shard.connect(u128::from_ne_bytes(random), author, format);
         let slot = id.slot();
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let registry = self.poll.get_ref().registry();
-        if let Err(error) = registry.register(&mut stream, Token(slot as usize), interest) {
-            self.shard.disconnect(id, self.sockets.now.wall);
-            return Err(error);
+        if let Some(stream) = &mut stream {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let registry = self.poll.get_ref().registry();
+            if let Err(error) = registry.register(stream, Token(slot as usize), interest) {
+                self.shard.disconnect(id, self.sockets.now.wall);
+                return Err(error);
+            }
         }
         let second = self.wheel.second(self.sockets.now.instant);
         let check_at = self.wheel.insert(slot, Liveness::first_check(second, slot));
-        self.sockets.put(
-            slot,
-            Socket {
-                id,
-                stream,
-                ws: ws::Connection::new(ws::Role::Server, &accepted.config),
-                conversation: Some(accepted.conversation),
-                waker: None,
-                liveness: Liveness::new(check_at),
-                unread: early.to_vec(),
-                flags: Flags::default(),
-                deadline: None,
-                _admitted: accepted.admitted.map(Box::new),
-            },
-        );
-        self.shard.send(slot, Bytes::from(accepted.head));
+        if let Some(Part::Session(held)) = &part {
+            let at = held.session.poll_timeout();
+            self.sockets.alarms.push(Alarm { at, connection: id });
+        }
+        let socket = Socket {
+            id,
+            stream,
+            ws: ws::Connection::new(ws::Role::Server, &config),
+            conversation,
+            waker: None,
+            liveness: Liveness::new(check_at),
+            unread,
+            flags: Flags::default(),
+            deadline: None,
+            engine_io: part,
+            _admitted: admitted.map(Box::new),
+        };
+        self.sockets.put(slot, socket);
+        Ok(slot)
+    }
+
+    /// Lets a new connection say its first words and reads what came with its request.
+    fn begin(&mut self, slot: u32) {
+        let Some(socket) = self.sockets.get(slot) else { return };
+        if let Some(Part::Probe(target)) = &socket.engine_io {
+            let target = **target;
+            self.sockets.begin_probe(slot, target, &mut self.shard);
+            return self.read(slot);
+        }
+        let (id, polling) = (socket.id, socket.is_polling());
+        if let Some(held) = socket.held().filter(|_| !polling) {
+            let opening = session::opening(held, &id.to_string());
+            self.shard.send(slot, opening);
+        }
         self.sockets.converse(slot, &mut self.shard, |conversation, cx| conversation.opened(cx));
         self.read(slot);
         if self.stopping.is_some() {
             self.sockets.close(slot, &mut self.shard, CloseCode::GOING_AWAY, Some(RETRY_AFTER_STOP));
         }
-        Ok(())
     }
 
     /// A connection that is closing: waits for the peer to read it, for two seconds at most, or ends it.
@@ -62,6 +152,19 @@ impl Worker {
         let instant = self.sockets.now.instant;
         let Some(socket) = self.sockets.get(slot) else { return };
         let written = self.shard.outbox(slot).is_none_or(|outbox| outbox.is_empty());
+        if socket.is_polling() {
+            if written {
+                return self.remove(slot);
+            }
+            // The rest waits for a last poll, so long.
+            if socket.deadline.is_none() {
+                socket.deadline = Some(instant + CLOSE_TIMEOUT);
+                let second = self.wheel.second(instant + CLOSE_TIMEOUT);
+                self.schedule(slot, second);
+                self.sockets.answer_poll(slot, &mut self.shard);
+            }
+            return;
+        }
         if socket.flags.ended && (written || socket.ws.is_over()) || socket.ws.is_over() && written {
             return self.remove(slot);
         }
@@ -101,7 +204,11 @@ impl Worker {
             // Its answers are not read at the moment, and that is our doing.
             socket.liveness.hear();
         }
-        let next = match socket.liveness.check(second) {
+        let verdict = match socket.engine_io {
+            Some(_) => socket.liveness.check_stall(second),
+            None => socket.liveness.check(second),
+        };
+        let next = match verdict {
             Verdict::Wait(next) => next,
             Verdict::Ping(next) => {
                 socket.ws.ping(b"");
@@ -114,7 +221,11 @@ impl Worker {
             }
             Verdict::Stalled => {
                 // It reads nothing, so it will not read a goodbye either.
-                self.sockets.over(slot, &mut self.shard, CloseCode::SLOW.0, CloseCode::SLOW.reason());
+                let reason = match socket.engine_io {
+                    Some(_) => Reason::TransportError.as_str(),
+                    None => CloseCode::SLOW.reason(),
+                };
+                self.sockets.over(slot, &mut self.shard, CloseCode::SLOW.0, reason);
                 return self.remove(slot);
             }
         };
@@ -128,9 +239,18 @@ impl Worker {
     }
 
     pub(super) fn remove(&mut self, slot: u32) {
-        self.sockets.over(slot, &mut self.shard, ws::CloseCode::LOST.0, "");
+        let reason = match self.sockets.get(slot) {
+            Some(socket) if socket.engine_io.is_some() => Reason::TransportClose.as_str(),
+            _ => "",
+        };
+        self.sockets.over(slot, &mut self.shard, ws::CloseCode::LOST.0, reason);
         let Some(mut socket) = self.sockets.take(slot) else { return };
-        let _ = self.poll.get_ref().registry().deregister(&mut socket.stream);
+        if let Some(Part::Probe(target)) = &socket.engine_io {
+            self.sockets.probe_ended(socket.id, **target);
+        }
+        if let Some(stream) = &mut socket.stream {
+            let _ = self.poll.get_ref().registry().deregister(stream);
+        }
         self.shard.disconnect(socket.id, self.sockets.now.wall);
     }
 

@@ -34,6 +34,8 @@ pub enum Fault {
     BadRequest(&'static str),
     Forbidden,
     UnsupportedRevision,
+    /// An answer in the form of a script; any page could read it.
+    Jsonp,
 }
 
 impl Fault {
@@ -49,6 +51,7 @@ impl Fault {
             Fault::UnknownSid => (1, "Session ID unknown"),
             Fault::BadHandshakeMethod => (2, "Bad handshake method"),
             Fault::BadRequest(_) => (3, "Bad request"),
+            Fault::Jsonp => (3, "JSONP is not spoken here: poll without j="),
             Fault::Forbidden => (4, "Forbidden"),
             Fault::UnsupportedRevision => (5, "Unsupported protocol version"),
         };
@@ -71,7 +74,7 @@ impl Query<'_> {
     /// What upstream answers to the same query.
     pub fn check(&self, allow_v3: bool) -> Result<(Wanted, Revision), Fault> {
         if self.jsonp {
-            return Err(Fault::BadRequest("JSONP is not spoken here: use polling without j="));
+            return Err(Fault::Jsonp);
         }
         let wanted = match self.transport {
             Some("polling") => Wanted::Polling,
@@ -80,7 +83,8 @@ impl Query<'_> {
         };
         match self.eio {
             Some("4") => Ok((wanted, Revision::V4)),
-            Some("3") if allow_v3 => Ok((wanted, Revision::V3)),
+            // A request about a session may name another than the session's; the session says no.
+            Some("3") if allow_v3 || self.sid.is_some() => Ok((wanted, Revision::V3)),
             // A request of a session that exists need not repeat it.
             None if self.sid.is_some() => Ok((wanted, Revision::V4)),
             _ => Err(Fault::UnsupportedRevision),
@@ -145,8 +149,7 @@ mod tests {
         let query = Query { eio: Some("3"), transport: Some("polling"), ..Query::default() };
         assert_eq!(query.check(true), Ok((Wanted::Polling, Revision::V3)));
         let refused = Query { jsonp: true, ..query }.check(true).unwrap_err();
-        assert_eq!(refused.body(), r#"{"code":3,"message":"Bad request"}"#);
-        assert!(refused.detail().unwrap().contains("JSONP"));
+        assert_eq!(refused.body(), r#"{"code":3,"message":"JSONP is not spoken here: poll without j="}"#);
     }
 
     #[test]

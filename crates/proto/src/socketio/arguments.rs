@@ -119,7 +119,7 @@ impl Arguments {
         })
     }
 
-    fn reading<T>(&self, read: impl FnOnce() -> serde_json::Result<T>) -> Result<T, BadArguments> {
+    pub(super) fn reading<T>(&self, read: impl FnOnce() -> serde_json::Result<T>) -> Result<T, BadArguments> {
         let (value, _) = with_attachments(self.attachments.clone(), read);
         value.map_err(BadArguments::new)
     }

@@ -9,6 +9,7 @@ mod binary;
 mod decode;
 pub mod encode;
 pub mod msgpack;
+mod shape;
 mod value;
 
 pub use arguments::{Arguments, BadArguments};
