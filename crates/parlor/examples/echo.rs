@@ -23,7 +23,12 @@ fn main() -> std::io::Result<()> {
         server.workers(workers);
     }
     // Conformance suites send large messages in fragments of 64 bytes.
-    let route = RouteOptions { max_message: 16 * 1024 * 1024, max_fragments: 1 << 18, compression: true };
+    let route = RouteOptions {
+        max_message: 16 * 1024 * 1024,
+        max_fragments: 1 << 18,
+        compression: true,
+        ..RouteOptions::default()
+    };
     server.limits(parlor::Limits::Off);
     for path in ["/ws", "/echo"] {
         server.route_with(path, route, echo);

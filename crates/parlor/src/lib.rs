@@ -22,12 +22,13 @@
 //! ```
 
 pub mod chat;
+mod page;
 mod pipe;
 mod routes;
 mod server;
 mod websocket;
 
 pub use parlor_net::{Limits, Memory, Origins};
-pub use routes::RouteOptions;
+pub use routes::{Plain, RouteOptions};
 pub use server::{Running, Server};
 pub use websocket::{Closed, Message, WebSocket};
