@@ -1,5 +1,5 @@
 //! Sends back what it gets, at `/ws` and `/echo`: messages up to 16 MiB, compressed if the client offers it. Every
-//! conformance tool can be pointed at it.
+//! conformance tool can be pointed at it. The page at `/` shows a WebSocket's life in a browser.
 
 use std::net::SocketAddr;
 
@@ -33,6 +33,7 @@ fn main() -> std::io::Result<()> {
     for path in ["/ws", "/echo"] {
         server.route_with(path, route, echo);
     }
+    server.page("/", include_str!("echo.html"));
     let running = server.listen(options.listen)?;
     println!("listening on http://{}", running.address());
     loop {
