@@ -1,7 +1,6 @@
 //! What the operator types reaches the clients, line by line. With `--many` everybody also hears who comes and goes,
 //! and the clients' own texts are printed.
 
-use std::borrow::Cow;
 use std::io::BufRead;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,9 +22,9 @@ struct Options {
 }
 
 /// Texts that wait for the slowest client; who is further behind is let go.
-const QUEUE: usize = 1024;
+const QUEUE: usize = 4096;
 /// Lines that the operator may be ahead of the quickest client, so that a file can be poured in.
-const AHEAD: usize = QUEUE / 2;
+const AHEAD: usize = 512;
 
 struct Hall {
     many: bool,
@@ -57,12 +56,7 @@ fn main() -> std::io::Result<()> {
     println!("listening on http://{}", running.address());
     for line in std::io::stdin().lock().split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line));
-        // A line waits for the first client, and for the quickest one.
-        while hall.news.receiver_count() == 0 || hall.said.load(SeqCst) - hall.taken.load(SeqCst) >= AHEAD {
-            thread::park();
-        }
-        let said = hall.said.fetch_add(1, SeqCst) + 1;
-        let _ = hall.news.send((Cow::into_owned(line).into(), said));
+        hall.say(&line.into());
     }
     loop {
         thread::park();
@@ -70,6 +64,21 @@ fn main() -> std::io::Result<()> {
 }
 
 impl Hall {
+    /// Says a line to everybody, as soon as there is somebody.
+    fn say(&self, line: &Arc<str>) {
+        let said = self.said.fetch_add(1, SeqCst) + 1;
+        while self.is_ahead() || self.news.send((Arc::clone(line), said)).is_err() {
+            thread::park();
+        }
+    }
+
+    /// Whether the operator has to wait, for the first client or for the quickest one.
+    fn is_ahead(&self) -> bool {
+        let ahead = self.said.load(SeqCst) - self.taken.load(SeqCst);
+        // Whoever came late has nothing to take. Then the queue is empty, whatever those took who have left.
+        self.news.receiver_count() == 0 || ahead >= AHEAD && !self.news.is_empty()
+    }
+
     /// Everybody hears it, and nobody is waited for.
     fn tell(&self, what: &str) {
         if self.many {
@@ -77,19 +86,12 @@ impl Hall {
             let _ = self.news.send((text.into(), self.said.load(SeqCst)));
         }
     }
-
-    /// A client has taken this many lines.
-    fn take(&self, lines: usize) {
-        self.taken.fetch_max(lines, SeqCst);
-        self.operator.unpark();
-    }
 }
 
 async fn visit(hall: Arc<Hall>, mut socket: WebSocket) {
     let mut news = hall.news.subscribe();
     hall.tell("somebody came");
-    // What was said before does not concern this one.
-    hall.take(hall.said.load(SeqCst));
+    hall.operator.unpark();
     loop {
         tokio::select! {
             message = socket.recv() => match message {
@@ -102,7 +104,10 @@ async fn visit(hall: Arc<Hall>, mut socket: WebSocket) {
             },
             told = news.recv() => match told {
                 Ok((text, lines)) => match socket.send((*text).into()).await {
-                    Ok(()) => hall.take(lines),
+                    Ok(()) => {
+                        hall.taken.fetch_max(lines, SeqCst);
+                        hall.operator.unpark();
+                    }
                     Err(_) => break,
                 },
                 Err(RecvError::Lagged(_)) => {
@@ -114,6 +119,6 @@ async fn visit(hall: Arc<Hall>, mut socket: WebSocket) {
         }
     }
     drop(news);
-    hall.take(0);
+    hall.operator.unpark();
     hall.tell("somebody left");
 }
