@@ -56,6 +56,7 @@ class Websockets(unittest.IsolatedAsyncioTestCase):
                     self.assertEqual(await ws.recv(), words)
 
     async def test_the_same_client_may_go_on_for_ever(self):
+        asyncio.get_running_loop().set_debug(False)
         async with websockets.connect(self.example.ws("/ws")) as ws:
 
             async def talk():

@@ -28,10 +28,9 @@ const AHEAD: usize = 512;
 
 struct Hall {
     many: bool,
-    /// A text, and how many lines had been said with it.
+    /// A text, and which of the operator's lines it is, from 1.
     news: broadcast::Sender<(Arc<str>, usize)>,
-    /// Lines that the operator has said, and how many of them the quickest client has taken.
-    said: AtomicUsize,
+    /// The last line that the quickest client has taken.
     taken: AtomicUsize,
     /// The thread that reads the operator's lines, and waits where there is nobody to take them.
     operator: thread::Thread,
@@ -43,7 +42,6 @@ fn main() -> std::io::Result<()> {
     let hall = Arc::new(Hall {
         many,
         news: broadcast::channel(QUEUE).0,
-        said: AtomicUsize::new(0),
         taken: AtomicUsize::new(0),
         operator: thread::current(),
     });
@@ -54,9 +52,9 @@ fn main() -> std::io::Result<()> {
     });
     let running = server.listen(listen)?;
     println!("listening on http://{}", running.address());
-    for line in std::io::stdin().lock().split(b'\n').map_while(Result::ok) {
+    for (n, line) in std::io::stdin().lock().split(b'\n').map_while(Result::ok).enumerate() {
         let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line));
-        hall.say(&line.into());
+        hall.say(&line.into(), n + 1);
     }
     loop {
         thread::park();
@@ -64,26 +62,20 @@ fn main() -> std::io::Result<()> {
 }
 
 impl Hall {
-    /// Says a line to everybody, as soon as there is somebody.
-    fn say(&self, line: &Arc<str>) {
-        let said = self.said.fetch_add(1, SeqCst) + 1;
-        while self.is_ahead() || self.news.send((Arc::clone(line), said)).is_err() {
+    /// Says the operator's line `n` as soon as there is somebody to take it.
+    fn say(&self, line: &Arc<str>, n: usize) {
+        // Whoever came late has nothing to take. Then the queue is empty, whatever those took who have left.
+        let is_ahead = || n > self.taken.load(SeqCst) + AHEAD && !self.news.is_empty();
+        while is_ahead() || self.news.send((Arc::clone(line), n)).is_err() {
             thread::park();
         }
-    }
-
-    /// Whether the operator has to wait, for the first client or for the quickest one.
-    fn is_ahead(&self) -> bool {
-        let ahead = self.said.load(SeqCst) - self.taken.load(SeqCst);
-        // Whoever came late has nothing to take. Then the queue is empty, whatever those took who have left.
-        self.news.receiver_count() == 0 || ahead >= AHEAD && !self.news.is_empty()
     }
 
     /// Everybody hears it, and nobody is waited for.
     fn tell(&self, what: &str) {
         if self.many {
             let text = format!("{what}, {} here", self.news.receiver_count());
-            let _ = self.news.send((text.into(), self.said.load(SeqCst)));
+            let _ = self.news.send((text.into(), 0));
         }
     }
 }
@@ -103,9 +95,9 @@ async fn visit(hall: Arc<Hall>, mut socket: WebSocket) {
                 None => break,
             },
             told = news.recv() => match told {
-                Ok((text, lines)) => match socket.send((*text).into()).await {
+                Ok((text, n)) => match socket.send((*text).into()).await {
                     Ok(()) => {
-                        hall.taken.fetch_max(lines, SeqCst);
+                        hall.taken.fetch_max(n, SeqCst);
                         hall.operator.unpark();
                     }
                     Err(_) => break,

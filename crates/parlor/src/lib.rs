@@ -1,7 +1,7 @@
 //! Realtime messaging for Rust applications.
 //!
 //! A [`Server`] speaks on one port. So far it has raw WebSocket routes, whose handlers are ordinary `async` functions,
-//! and the stock [`chat`], which is an application of this library like any other.
+//! pages for them, and the stock [`chat`], which is an application of this library like any other.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
