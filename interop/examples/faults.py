@@ -115,7 +115,8 @@ class Faults:
             raw = self.raw()
             raw.send(self.handshake(f"Origin: {origin}"))
             self.assertEqual(raw.head()[0], 403, origin)
-        self.upgraded(f"Origin: http://127.0.0.1:{self.example.port}")
+        for origin in (f"http://127.0.0.1:{self.example.port}", "http://localhost:63342", "http://127.0.0.1"):
+            self.upgraded(f"Origin: {origin}")
 
     def test_a_head_that_never_ends_is_not_waited_for(self):
         raw = self.raw()

@@ -64,6 +64,30 @@ test("echo shows the event of an error where nobody listens", async (t) => {
   assert.deepEqual(await log(page), ["readyState 0 CONNECTING 尚未建立", "error 连接失败", "readyState 3 CLOSED 已经关闭", "close 1006"]);
 });
 
+test("echo serves the tutorial's own script, with its three alerts", async (t) => {
+  const { example, page } = await visit(t, "echo");
+  await logged(page, "3 CLOSED");
+  const alerts = [];
+  page.on("dialog", (dialog) => {
+    alerts.push(dialog.message());
+    void dialog.accept();
+  });
+  await page.evaluate((url) => {
+    const ws = new WebSocket(url);
+    ws.onopen = () => {
+      ws.send("发送数据");
+      alert("数据发送中...");
+    };
+    ws.onmessage = () => {
+      alert("数据已接收...");
+      ws.close();
+    };
+    ws.onclose = () => alert("连接已关闭...");
+  }, `${example.url.replace("http", "ws").replace("127.0.0.1", "localhost")}/echo`);
+  await until(() => alerts, (seen) => seen.length === 3, "three alerts");
+  assert.deepEqual(alerts, ["数据发送中...", "数据已接收...", "连接已关闭..."]);
+});
+
 test("handshake: the browser accepts the handshake and three lengths come back as they were", async (t) => {
   const { example, page } = await visit(t, "handshake");
   await page.getByRole("button", { name: "开始" }).click();
