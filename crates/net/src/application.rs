@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Response, Uri};
 use parlor_hub::encode::WireFormat;
 use parlor_hub::{Author, Command, ConnectionId, Hub, Publication, Reply, Shard, Ticket};
 use parlor_proto::codes::{CloseCode, Refusal};
@@ -25,6 +26,13 @@ use crate::errand::Errands;
 pub trait Application: Send + Sync + 'static {
     /// The WebSocket route at this path, if there is one.
     fn route(&self, path: &str) -> Option<Route>;
+
+    /// The answer to a GET or HEAD of this path that does not ask for a WebSocket. `None`: a route explains itself with
+    /// 426, and everything else goes to the router.
+    fn plain(&self, path: &str) -> Option<Response<Body>> {
+        let _ = path;
+        None
+    }
 
     /// A request for a route that is a correct opening handshake from an allowed origin. It may wait, for the engine
     /// say; a refusal is answered with its HTTP status.

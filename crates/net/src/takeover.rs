@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -157,6 +157,11 @@ async fn answer(
         let sentence = "The headers are longer than 16 KB.";
         return Ok(refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &[], sentence));
     }
+    if is_plain(&request)
+        && let Some(response) = front.application.plain(request.uri().path())
+    {
+        return Ok(response);
+    }
     let Some(route) = front.application.route(request.uri().path()) else {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
@@ -172,6 +177,16 @@ async fn answer(
         }
         Err(response) => Ok(*response),
     }
+}
+
+/// Whether it asks for a page: a GET or HEAD without `Upgrade: websocket` (RFC 6455 section 4.2.1).
+fn is_plain(request: &Request<Incoming>) -> bool {
+    let elements = |value: &HeaderValue| {
+        let words = value.as_bytes().split(|byte| *byte == b',');
+        words.into_iter().any(|word| word.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+    };
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && !request.headers().get_all(header::UPGRADE).iter().any(elements)
 }
 
 /// Opens a WebSocket, with the checks and limits that hold for all of them.

@@ -1,5 +1,5 @@
 //! Sends back what it gets, at `/ws` and `/echo`: messages up to 16 MiB, compressed if the client offers it. Every
-//! conformance tool can be pointed at it.
+//! conformance tool can be pointed at it. The page at `/` shows a WebSocket's life in a browser.
 
 use std::net::SocketAddr;
 
@@ -23,11 +23,17 @@ fn main() -> std::io::Result<()> {
         server.workers(workers);
     }
     // Conformance suites send large messages in fragments of 64 bytes.
-    let route = RouteOptions { max_message: 16 * 1024 * 1024, max_fragments: 1 << 18, compression: true };
+    let route = RouteOptions {
+        max_message: 16 * 1024 * 1024,
+        max_fragments: 1 << 18,
+        compression: true,
+        ..RouteOptions::default()
+    };
     server.limits(parlor::Limits::Off);
     for path in ["/ws", "/echo"] {
         server.route_with(path, route, echo);
     }
+    server.page("/", include_str!("echo.html"));
     let running = server.listen(options.listen)?;
     println!("listening on http://{}", running.address());
     loop {

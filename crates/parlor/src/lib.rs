@@ -1,7 +1,7 @@
 //! Realtime messaging for Rust applications.
 //!
 //! A [`Server`] speaks on one port. So far it has raw WebSocket routes, whose handlers are ordinary `async` functions,
-//! and the stock [`chat`], which is an application of this library like any other.
+//! pages for them, and the stock [`chat`], which is an application of this library like any other.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -22,12 +22,13 @@
 //! ```
 
 pub mod chat;
+mod page;
 mod pipe;
 mod routes;
 mod server;
 mod websocket;
 
 pub use parlor_net::{EngineIo, Limits, Memory, Origins};
-pub use routes::RouteOptions;
+pub use routes::{Plain, RouteOptions};
 pub use server::{Running, Server};
 pub use websocket::{Closed, Message, WebSocket};

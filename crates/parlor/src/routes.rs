@@ -7,12 +7,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
 
+use axum::body::Body;
+use http::{HeaderValue, Response, StatusCode, header};
+use matchit::Params;
 use parlor_hub::encode::WireFormat;
 use parlor_net::{Context, Conversation, EngineIo, Incoming, Opened, Opening, Route};
-use parlor_proto::codes::CloseCode;
+use parlor_proto::codes::{CloseCode, Code, Refusal};
 use parlor_proto::limits::{FRAGMENTS, NATIVE_MESSAGE, RAW_MESSAGE_MAX};
 use parlor_proto::ws::{Kind, deflate};
+use percent_encoding::percent_decode_str;
 
+use crate::page::{self, Page};
 use crate::pipe::Pipe;
 use crate::websocket::{Message, Request, WebSocket};
 
@@ -25,12 +30,32 @@ pub struct RouteOptions {
     pub max_fragments: u32,
     /// Agree to permessage-deflate (RFC 7692) when the client offers it.
     pub compression: bool,
+    /// What a plain request gets.
+    pub plain: Plain,
+}
+
+/// What a GET of a raw route gets that does not ask for a WebSocket. A [`page`](crate::Server::page) at the same path
+/// goes first.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Plain {
+    /// 426 and a sentence that says which headers are missing.
+    #[default]
+    Explained,
+    /// 426 and this page, with the headers of [`Server::page`](crate::Server::page).
+    Page(&'static str),
+    /// 404: nobody is told that there is a route.
+    NotFound,
 }
 
 impl Default for RouteOptions {
-    /// 1 MB, 1,024 frames, no compression.
+    /// 1 MB, 1,024 frames, no compression; plain requests have it explained.
     fn default() -> RouteOptions {
-        RouteOptions { max_message: NATIVE_MESSAGE, max_fragments: FRAGMENTS as u32, compression: false }
+        RouteOptions {
+            max_message: NATIVE_MESSAGE,
+            max_fragments: FRAGMENTS as u32,
+            compression: false,
+            plain: Plain::default(),
+        }
     }
 }
 
@@ -41,6 +66,8 @@ type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) struct RawRoute {
     options: RouteOptions,
     engine_io: Option<EngineIo>,
+    /// What [`Plain::Page`] says.
+    page: Option<Page>,
     handler: Arc<dyn Fn(WebSocket) -> Running + Send + Sync>,
 }
 
@@ -50,7 +77,16 @@ impl RawRoute {
         F: Fn(WebSocket) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        RawRoute { options, engine_io: None, handler: Arc::new(move |socket| Box::pin(handler(socket))) }
+        let page = match options.plain {
+            Plain::Page(html) => Some(Page::new(html)),
+            Plain::Explained | Plain::NotFound => None,
+        };
+        RawRoute {
+            options,
+            engine_io: None,
+            page,
+            handler: Arc::new(move |socket| Box::pin(handler(socket))),
+        }
     }
 
     /// The same over Engine.IO.
@@ -70,12 +106,38 @@ impl RawRoute {
         }
     }
 
-    pub(crate) fn open(&self, opening: Opening) -> Opened {
+    /// The answer to a request that does not ask for a WebSocket; `None`: net explains.
+    pub(crate) fn plain(&self) -> Option<Response<Body>> {
+        match (self.options.plain, &self.page) {
+            (Plain::Explained, _) => None,
+            (Plain::NotFound, _) => Some(page::not_found()),
+            (Plain::Page(_), page) => page.as_ref().map(|page| {
+                let mut response = page.response(StatusCode::UPGRADE_REQUIRED);
+                // RFC 9110 section 15.5.22: the answer says to what.
+                response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+                response
+            }),
+        }
+    }
+
+    pub(crate) fn open(&self, opening: Opening, params: &Params<'_, '_>) -> Result<Opened, Refusal> {
+        let params = params.iter().map(|(name, value)| {
+            let value = percent_decode_str(value).decode_utf8().map_err(|_| {
+                Refusal::new(
+                    Code::BadMessage,
+                    format!("{name} in the path is not UTF-8; percent-encode UTF-8"),
+                )
+            })?;
+            Ok((name.to_owned(), value.into_owned()))
+        });
+        let params = params.collect::<Result<_, Refusal>>()?;
         let pipe = Arc::new(Pipe::default());
         let Opening { uri, headers, address, .. } = opening;
-        let request = Arc::new(Request { uri, headers, address });
+        let request = Arc::new(Request { uri, headers, address, params });
         let running = (self.handler)(WebSocket { pipe: Arc::clone(&pipe), request });
-        Opened { conversation: Box::new(Raw { pipe, running: Some(running) }), author: None, protocol: None }
+        let conversation = Box::new(Raw { pipe, running: Some(running) });
+        Ok(Opened { conversation, author: None, protocol: None })
     }
 }
 

@@ -8,6 +8,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
+use http::{Response, StatusCode};
+use matchit::Match;
 use parlor_hub::Hub;
 use parlor_hub::engine::Engine;
 use parlor_hub::memory::MemoryEngine;
@@ -16,12 +19,14 @@ use parlor_net::{Application, EngineIo, Handle, Limits, Memory, Opened, Opening,
 use parlor_proto::codes::Refusal;
 
 use crate::chat::Chat;
+use crate::page::Page;
 use crate::routes::{RawRoute, RouteOptions};
 use crate::websocket::WebSocket;
 
 /// What listens on one port: raw WebSocket routes, the stock chat if it is wanted, and an axum router for the rest.
 pub struct Server {
     routes: HashMap<String, RawRoute>,
+    pages: HashMap<String, Page>,
     engine: Option<Arc<dyn Engine>>,
     chat: bool,
     router: Router,
@@ -48,6 +53,7 @@ impl Server {
         let origins = Origins { allowed: Vec::new(), loopback: true };
         Server {
             routes: HashMap::new(),
+            pages: HashMap::new(),
             engine: None,
             chat: false,
             router: Router::new(),
@@ -62,6 +68,9 @@ impl Server {
     }
 
     /// A raw WebSocket route with the usual limits. The handler runs once for each connection.
+    ///
+    /// A part of the path may be a parameter, as in `/ws/{nickname}`, for [`WebSocket::param`]; it takes one part that
+    /// is not empty, and `{*rest}` at the end takes all that are left. Exact paths go before parameters.
     pub fn route<F, R>(&mut self, path: &str, handler: F) -> &mut Server
     where
         F: Fn(WebSocket) -> R + Send + Sync + 'static,
@@ -92,13 +101,24 @@ impl Server {
         self
     }
 
+    /// A page at exactly this path. It may be the path of a WebSocket route too: a GET gets the page, an upgrade the
+    /// route.
+    ///
+    /// The page is one text with its scripts and styles inside it. A Content-Security-Policy names those by their hashes
+    /// and lets scripts speak to this server and to WebSockets, and nothing else: attributes such as `onclick` and
+    /// `style` do nothing.
+    pub fn page(&mut self, path: &str, html: &'static str) -> &mut Server {
+        self.pages.insert(path.to_owned(), Page::new(html));
+        self
+    }
+
     /// Serves the stock chat's native protocol at `/ws`.
     pub fn chat(&mut self) -> &mut Server {
         self.chat = true;
         self
     }
 
-    /// Answers everything that is not a WebSocket route.
+    /// Answers everything that is neither a WebSocket route nor a page.
     pub fn router(&mut self, router: Router) -> &mut Server {
         self.router = router;
         self
@@ -136,6 +156,9 @@ impl Server {
     }
 
     /// Listens, and serves on threads of its own. Port 0 lets the system choose.
+    ///
+    /// Fails if the address cannot be listened on, or with `InvalidInput` if a route's path is ill-formed or contradicts
+    /// another one (`/{a}` and `/{b}`).
     pub fn listen(self, address: SocketAddr) -> io::Result<Running> {
         self.listen_with(address, |_, router| router)
     }
@@ -146,12 +169,18 @@ impl Server {
         address: SocketAddr,
         finish: impl FnOnce(&Arc<Hub>, Router) -> Router,
     ) -> io::Result<Running> {
+        let mut raw = matchit::Router::new();
+        for (path, route) in self.routes {
+            raw.insert(path.as_str(), route).map_err(|error| {
+                io::Error::new(io::ErrorKind::InvalidInput, format!("the route {path}: {error}"))
+            })?;
+        }
         let engine = self.engine.unwrap_or_else(|| Arc::new(MemoryEngine::new(crate::chat::random::bytes())));
         let server = parlor_net::Server::bind(address, engine, self.settings)?;
         let address = server.address()?;
         let chat = self.chat.then(|| Chat::new(Arc::clone(server.hub())));
         let router = finish(server.hub(), self.router);
-        let handle = server.start(Arc::new(Routes { raw: self.routes, chat }), router)?;
+        let handle = server.start(Arc::new(Routes { raw, pages: self.pages, chat }), router)?;
         Ok(Running { address, handle })
     }
 }
@@ -171,23 +200,44 @@ impl Running {
     }
 }
 
-/// All WebSocket routes of a server.
+/// All WebSocket routes and pages of a server.
 struct Routes {
-    raw: HashMap<String, RawRoute>,
+    raw: matchit::Router<RawRoute>,
+    pages: HashMap<String, Page>,
     chat: Option<Chat>,
 }
 
+impl Routes {
+    fn raw<'r, 'p>(&'r self, path: &'p str) -> Option<Match<'r, 'p, &'r RawRoute>> {
+        let found = self.raw.at(path).ok()?;
+        // The chat's path is an exact one: it goes before parameters.
+        let is_chat = path == CHAT && self.chat.is_some() && !found.params.is_empty();
+        (!is_chat).then_some(found)
+    }
+}
+
+/// Where the chat's native protocol is spoken.
+const CHAT: &str = "/ws";
+
 impl Application for Routes {
     fn route(&self, path: &str) -> Option<Route> {
-        match self.raw.get(path) {
-            Some(raw) => Some(raw.route()),
-            None => self.chat.as_ref().filter(|_| path == "/ws").map(Chat::route),
+        match self.raw(path) {
+            Some(raw) => Some(raw.value.route()),
+            None => self.chat.as_ref().filter(|_| path == CHAT).map(Chat::route),
+        }
+    }
+
+    fn plain(&self, path: &str) -> Option<Response<Body>> {
+        match self.pages.get(path) {
+            Some(page) => Some(page.response(StatusCode::OK)),
+            None => self.raw(path)?.value.plain(),
         }
     }
 
     fn open(&self, opening: Opening) -> Pin<Box<dyn Future<Output = Result<Opened, Refusal>> + Send + '_>> {
-        match (self.raw.get(opening.uri.path()), &self.chat) {
-            (Some(raw), _) => Box::pin(std::future::ready(Ok(raw.open(opening)))),
+        let uri = opening.uri.clone();
+        match (self.raw(uri.path()), &self.chat) {
+            (Some(raw), _) => Box::pin(std::future::ready(raw.value.open(opening, &raw.params))),
             (None, Some(chat)) => Box::pin(chat.open(opening)),
             (None, None) => Box::pin(std::future::ready(Err(Refusal::no_such_room(opening.uri.path())))),
         }

@@ -37,6 +37,8 @@ pub(crate) struct Request {
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) address: IpAddr,
+    /// Names and values of the path's parameters. Invariant: no value is empty.
+    pub(crate) params: Vec<(String, String)>,
 }
 
 impl WebSocket {
@@ -65,6 +67,12 @@ impl WebSocket {
     /// Path and query of the request.
     pub fn uri(&self) -> &Uri {
         &self.request.uri
+    }
+
+    /// The part of the path that stands where the route has `{name}`, percent-decoded (RFC 3986 section 2.1) and never
+    /// empty; `None` if the route has no such parameter.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.request.params.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The request's headers.

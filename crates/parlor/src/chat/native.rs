@@ -55,7 +55,7 @@ pub(super) struct Asked {
 /// What a command that waited leads to.
 pub(super) enum Then {
     Say(Vec<u8>),
-    Ask(Asked, Command),
+    Ask(Asked, Box<Command>),
 }
 
 pub(super) type Running = Pin<Box<dyn Future<Output = Then> + Send>>;
@@ -110,7 +110,7 @@ impl Native {
             drop(self.running.remove(index));
             match then {
                 Then::Say(text) => cx.send(Kind::Text, text),
-                Then::Ask(asked, command) => self.ask(asked, command, cx),
+                Then::Ask(asked, command) => self.ask(asked, *command, cx),
             }
         }
         cx.pause_reading(self.running.len() + self.tickets.len() >= PENDING);

@@ -126,7 +126,10 @@ impl Native {
                     Ok(other) => {
                         command.room = Hub::direct_room(&me, &other);
                         command.to = Some(other.clone());
-                        Then::Ask(Asked { id, with: Some(other), since: false }, Command::Publish(command))
+                        Then::Ask(
+                            Asked { id, with: Some(other), since: false },
+                            Box::new(Command::Publish(command)),
+                        )
                     }
                     Err(refusal) => Then::Say(error(id.as_deref(), &refusal)),
                 }
@@ -165,7 +168,7 @@ impl Native {
                 match accounts.find(with.as_str(), now).await {
                     Ok(Some(other)) => {
                         let room = Hub::direct_room(&me, &other);
-                        Then::Ask(Asked { id, with: Some(other), since: false }, history(room))
+                        Then::Ask(Asked { id, with: Some(other), since: false }, Box::new(history(room)))
                     }
                     Ok(None) => Then::Say(error(id.as_deref(), &Refusal::no_such_user(with.as_str()))),
                     Err(refusal) => Then::Say(error(id.as_deref(), &refusal)),

@@ -1,0 +1,18 @@
+"""Where the examples listen when nobody says so: the tutorials' own ports, for the tutorials' own clients."""
+
+import os
+import subprocess
+import unittest
+
+from example import PATIENCE
+
+PORTS = [("handshake", "127.0.0.1:8002"), ("echo", "127.0.0.1:9527"), ("hello", "127.0.0.1:8765")]
+PORTS += [("push", "127.0.0.1, and 8765, or 6789 with --many")]
+
+
+class Ports(unittest.TestCase):
+    def test_the_help_names_the_port(self):
+        for name, words in PORTS:
+            command = [os.path.join(os.environ["PARLOR_EXAMPLES"], name), "--help"]
+            told = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE).stdout
+            self.assertIn(words, told, name)
