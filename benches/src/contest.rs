@@ -16,13 +16,14 @@ use crate::options::{Options, USAGE};
 use crate::peers::{self, Bench, Peer};
 use crate::report::{self, Row, Spread, Target};
 use crate::scenario::{durable, echo, fanout, idle, rate};
+use crate::socketio;
 
 /// The servers' core and the generator's.
-const SERVER_CORE: &str = "0";
+pub(crate) const SERVER_CORE: &str = "0";
 const GENERATOR_CORE: &str = "1";
 
 /// Bytes of a publication and of an echo.
-const PUBLICATION: usize = 128;
+pub(crate) const PUBLICATION: usize = 128;
 const ECHO: usize = 64;
 const ECHO_CONNECTIONS: usize = 100;
 
@@ -49,6 +50,14 @@ const SCENARIOS: &[Scenario] = &[
     }),
     ("durable-fanout", "fan-out of a durable room beside a live one", durable_fan_out),
     ("durable-publish", "publications on the disk, 256 in flight", durable_publish),
+    ("socketio-fanout-1", "Socket.IO fan-out, one in flight", |bench, peer| {
+        socketio::fan_out(bench, peer, 1)
+    }),
+    ("socketio-fanout-8", "Socket.IO fan-out, eight in flight", |bench, peer| {
+        socketio::fan_out(bench, peer, 8)
+    }),
+    ("socketio-poll", "Socket.IO fan-out to 200 that poll over HTTP", socketio::poll),
+    ("socketio-idle", "keeping idle Socket.IO connections", socketio::idle),
     ("two-workers", "fan-out, eight in flight, the server on both cores", two_workers),
 ];
 
@@ -63,7 +72,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             println!("server    {}", peer.name);
         }
         for (name, what, _) in SCENARIOS {
-            println!("scenario  {name:16} {what}");
+            println!("scenario  {name:18} {what}");
         }
         return Ok(());
     }
@@ -115,7 +124,7 @@ fn contests(bench: &Bench) -> Vec<Row> {
 }
 
 fn all_peers() -> Vec<Peer> {
-    let mut all = vec![peers::parlor(), peers::parlor_echo(), peers::raw_limit()];
+    let mut all = vec![peers::parlor(), peers::parlor_echo(), peers::parlor_socketio(), peers::raw_limit()];
     all.extend(peers::others());
     all
 }
@@ -144,7 +153,7 @@ fn place(options: Options) -> Result<Bench> {
 }
 
 /// Turns by turns: every contestant once, then again. What is idle still answers pings.
-fn duel(
+pub(crate) fn duel(
     bench: &Bench,
     contestants: &mut [Contestant],
     mut turn: impl FnMut(&mut Contestant, Duration) -> Result<Turn>,
@@ -166,13 +175,18 @@ fn duel(
     Ok(turns)
 }
 
-fn contestant(bench: &Bench, peer: &Peer, client: Option<&Client>, connections: usize) -> Result<Contestant> {
+pub(crate) fn contestant(
+    bench: &Bench,
+    peer: &Peer,
+    client: Option<&Client>,
+    connections: usize,
+) -> Result<Contestant> {
     let client = client.with_context(|| format!("{} does not do this", peer.name))?.clone();
     Contestant::new(peer.name, peer.start(bench, SERVER_CORE)?, client, connections)
 }
 
 /// A row for the last contestant, beside the one at `bound`.
-fn row(
+pub(crate) fn row(
     scenario: &'static str,
     contestants: &[Contestant],
     turns: &[Vec<Turn>],
@@ -192,7 +206,7 @@ fn row(
     }
 }
 
-fn is_parlor(peer: &Peer) -> bool {
+pub(crate) fn is_parlor(peer: &Peer) -> bool {
     peer.name.starts_with("parlor")
 }
 
@@ -238,6 +252,18 @@ fn run_echo(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
 
 fn run_idle(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
     let Some(client) = &peer.idle else { return Ok(Vec::new()) };
+    let [memory, connects] = idle_rows(bench, peer, client, ["idle-memory", "idle-connects"])?;
+    let target = is_parlor(peer).then_some(Target::AtLeast(0.5));
+    Ok(vec![memory, Row { target, ..connects }])
+}
+
+/// What an idle connection holds, and how fast such connections open beside the limit's.
+pub(crate) fn idle_rows(
+    bench: &Bench,
+    peer: &Peer,
+    client: &Client,
+    names: [&'static str; 2],
+) -> Result<[Row; 2]> {
     let connections =
         if peer.slow_to_connect { 3_000.min(bench.options.connections) } else { bench.options.connections };
     let limit = peers::raw_limit();
@@ -256,24 +282,20 @@ fn run_idle(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
         rounds.push(subject);
     }
     let median = |of: fn(&idle::Idle) -> f64| Spread::of(rounds.iter().map(of)).median;
-    let row = |scenario, ratio, target: Target, columns| Row {
+    let row = |scenario, bound: &str, ratio, columns| Row {
         scenario,
         server: peer.name.into(),
-        bound: limit.name.into(),
+        bound: bound.into(),
         ratio,
-        target: is_parlor(peer).then_some(target),
+        target: None,
         columns,
         raw: json!(raw),
     };
     let resident = median(|round| round.resident_each);
+    let bytes = Spread::of(rounds.iter().map(|r| r.resident_each));
     let memory = Row {
-        bound: "bytes a connection".into(),
-        ..row(
-            "idle-memory",
-            Spread::of(rounds.iter().map(|r| r.resident_each)),
-            Target::AtMost(2048.0),
-            Vec::new(),
-        )
+        target: is_parlor(peer).then_some(Target::AtMost(2048.0)),
+        ..row(names[0], "bytes a connection", bytes, Vec::new())
     };
     let columns = vec![
         ("connects/s", format!("{:.0}", median(|round| round.opened_per_second))),
@@ -281,7 +303,7 @@ fn run_idle(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
         ("x its CPU", format!("{:.2}", Spread::of(cpu).median)),
         ("bytes each", format!("{resident:.0}")),
     ];
-    Ok(vec![memory, row("idle-connects", Spread::of(speed), Target::AtLeast(0.5), columns)])
+    Ok([memory, row(names[1], limit.name, Spread::of(speed), columns)])
 }
 
 fn run_rate(bench: &Bench, peer: &Peer, name: &'static str, per_second: f64) -> Result<Vec<Row>> {
