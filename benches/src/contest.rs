@@ -34,9 +34,6 @@ const DURABLE_BYTES: usize = 256;
 /// Before the first turn of each server: caches, branch predictors, JIT compilers.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// Rounds of opening idle connections; each needs fresh servers.
-const IDLE_ROUNDS: usize = 3;
-
 type Scenario = (&'static str, &'static str, fn(&Bench, &Peer) -> Result<Vec<Row>>);
 
 const SCENARIOS: &[Scenario] = &[
@@ -57,7 +54,7 @@ const SCENARIOS: &[Scenario] = &[
         socketio::fan_out(bench, peer, 8)
     }),
     ("socketio-poll", "Socket.IO fan-out to 200 that poll over HTTP", socketio::poll),
-    ("socketio-idle", "keeping idle Socket.IO connections", socketio::idle),
+    ("socketio-idle", "keeping idle Socket.IO connections", socketio::keep_idle),
     ("two-workers", "fan-out, eight in flight, the server on both cores", two_workers),
 ];
 
@@ -252,58 +249,9 @@ fn run_echo(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
 
 fn run_idle(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
     let Some(client) = &peer.idle else { return Ok(Vec::new()) };
-    let [memory, connects] = idle_rows(bench, peer, client, ["idle-memory", "idle-connects"])?;
+    let [memory, connects] = idle::rows(bench, peer, client, ["idle-memory", "idle-connects"])?;
     let target = is_parlor(peer).then_some(Target::AtLeast(0.5));
     Ok(vec![memory, Row { target, ..connects }])
-}
-
-/// What an idle connection holds, and how fast such connections open beside the limit's.
-pub(crate) fn idle_rows(
-    bench: &Bench,
-    peer: &Peer,
-    client: &Client,
-    names: [&'static str; 2],
-) -> Result<[Row; 2]> {
-    let connections =
-        if peer.slow_to_connect { 3_000.min(bench.options.connections) } else { bench.options.connections };
-    let limit = peers::raw_limit();
-    let (mut cpu, mut speed) = (Vec::new(), Vec::new());
-    let (mut rounds, mut raw) = (Vec::new(), Vec::new());
-    for _ in 0..IDLE_ROUNDS {
-        let bound = limit.idle.clone().context("the raw limit keeps idle connections")?;
-        let bound = idle::open(&limit.start(bench, SERVER_CORE)?, bound, connections)?;
-        let subject = idle::open(&peer.start(bench, SERVER_CORE)?, client.clone(), connections)?;
-        cpu.push(subject.cpu_micros_each / bound.cpu_micros_each);
-        speed.push(subject.opened_per_second / bound.opened_per_second);
-        raw.push(json!({
-            "resident": subject.resident_each, "cpu_us": subject.cpu_micros_each, "per_second": subject.opened_per_second,
-            "bound_cpu_us": bound.cpu_micros_each, "bound_per_second": bound.opened_per_second,
-        }));
-        rounds.push(subject);
-    }
-    let median = |of: fn(&idle::Idle) -> f64| Spread::of(rounds.iter().map(of)).median;
-    let row = |scenario, bound: &str, ratio, columns| Row {
-        scenario,
-        server: peer.name.into(),
-        bound: bound.into(),
-        ratio,
-        target: None,
-        columns,
-        raw: json!(raw),
-    };
-    let resident = median(|round| round.resident_each);
-    let bytes = Spread::of(rounds.iter().map(|r| r.resident_each));
-    let memory = Row {
-        target: is_parlor(peer).then_some(Target::AtMost(2048.0)),
-        ..row(names[0], "bytes a connection", bytes, Vec::new())
-    };
-    let columns = vec![
-        ("connects/s", format!("{:.0}", median(|round| round.opened_per_second))),
-        ("us a connect", format!("{:.1}", median(|round| round.cpu_micros_each))),
-        ("x its CPU", format!("{:.2}", Spread::of(cpu).median)),
-        ("bytes each", format!("{resident:.0}")),
-    ];
-    Ok([memory, row(names[1], limit.name, Spread::of(speed), columns)])
 }
 
 fn run_rate(bench: &Bench, peer: &Peer, name: &'static str, per_second: f64) -> Result<Vec<Row>> {

@@ -138,12 +138,9 @@ pub(crate) fn parlor_socketio() -> Peer {
         socket_io: true,
         slow_to_connect: false,
         install: |bench| {
-            let program = socketio_bench(bench);
-            if !program.exists() {
-                bail!(
-                    "there is no {}: crate parlor has no example socketio_bench, or it was not built",
-                    program.display()
-                );
+            if !socketio_bench(bench).exists() {
+                let profile = bench.built.file_name().unwrap_or_default().display();
+                bail!("no example `socketio_bench` of crate parlor was built in profile {profile}");
             }
             Ok(())
         },

@@ -52,14 +52,10 @@ const READ: usize = 64 * 1024;
 #[derive(Debug)]
 struct Connection {
     stream: TcpStream,
-    /// Bytes of the repeated frame that are due and not written.
+    /// Bytes of the repeated frame that are due and not written; for a poller, publications that are due.
     pending: usize,
     /// Is this connection's token in the list of subscribers or of pollers?
     subscribed: bool,
-    /// A poll is waiting for its answer.
-    polled: bool,
-    /// Publications that a poller has not been told.
-    owed: usize,
     /// What is neither a whole head nor a whole frame yet. Empty, and without memory, nearly always.
     carry: Vec<u8>,
     stage: Stage,
@@ -70,7 +66,10 @@ enum Stage {
     Head,
     Fanout,
     Echo,
-    Poll,
+    /// Does a request wait for its answer?
+    Poll {
+        waiting: bool,
+    },
 }
 
 /// Serves until it is killed.
@@ -140,15 +139,8 @@ impl RawLimit {
             stream.set_nodelay(true)?;
             let slot = self.free.pop().unwrap_or(self.connections.len());
             poll.registry().register(&mut stream, Token(slot), Interest::READABLE | Interest::WRITABLE)?;
-            let connection = Connection {
-                stream,
-                pending: 0,
-                subscribed: false,
-                polled: false,
-                owed: 0,
-                carry: Vec::new(),
-                stage: Stage::Head,
-            };
+            let connection =
+                Connection { stream, pending: 0, subscribed: false, carry: Vec::new(), stage: Stage::Head };
             if slot == self.connections.len() {
                 self.connections.push(Some(connection));
             } else {
@@ -194,7 +186,7 @@ impl RawLimit {
     /// The first `end` bytes of the buffer are this connection's; false if it broke the rules.
     fn bytes(&mut self, slot: usize, end: usize) -> bool {
         let Some(connection) = self.connections[slot].as_mut() else { return true };
-        if connection.stage == Stage::Poll || self.buffer[..end].starts_with(b"GET /poll ") {
+        if matches!(connection.stage, Stage::Poll { .. }) || self.buffer[..end].starts_with(b"GET /poll ") {
             return self.poll(slot, end);
         }
         let mut at = 0;
@@ -252,11 +244,10 @@ impl RawLimit {
             return connection_fits(0, end);
         }
         if connection.stage == Stage::Head {
-            connection.stage = Stage::Poll;
             connection.subscribed = true;
             self.pollers.push(slot);
         }
-        connection.polled = true;
+        connection.stage = Stage::Poll { waiting: true };
         self.answer(slot);
         true
     }
@@ -264,10 +255,10 @@ impl RawLimit {
     /// Answers a waiting poll with what is due.
     fn answer(&mut self, slot: usize) {
         let Some(connection) = self.connections[slot].as_mut() else { return };
-        let count = connection.owed.min(self.answers.len());
-        if connection.polled && count > 0 {
-            connection.polled = false;
-            connection.owed -= count;
+        let count = connection.pending.min(self.answers.len());
+        if connection.stage == (Stage::Poll { waiting: true }) && count > 0 {
+            connection.stage = Stage::Poll { waiting: false };
+            connection.pending -= count;
             // Nothing else is on its way to a poller, so the socket's buffer always takes it.
             let _ = connection.stream.write(&self.answers[count - 1]);
         }
@@ -285,7 +276,7 @@ impl RawLimit {
         for index in 0..self.pollers.len() {
             let slot = self.pollers[index];
             if let Some(connection) = self.connections[slot].as_mut() {
-                connection.owed += count;
+                connection.pending += count;
                 self.answer(slot);
             }
         }
@@ -293,6 +284,9 @@ impl RawLimit {
 
     fn write(&mut self, slot: usize) {
         let Some(connection) = self.connections[slot].as_mut() else { return };
+        if connection.stage != Stage::Fanout {
+            return;
+        }
         while connection.pending > 0 {
             // All frames are the same, so the place in the current one follows from what is left.
             let phase = (self.frame - connection.pending % self.frame) % self.frame;
@@ -315,9 +309,8 @@ impl RawLimit {
     fn close(&mut self, slot: usize) {
         let Some(connection) = self.connections[slot].take() else { return };
         if connection.subscribed {
-            let list =
-                if connection.stage == Stage::Poll { &mut self.pollers } else { &mut self.subscribers };
-            list.retain(|other| *other != slot);
+            self.subscribers.retain(|other| *other != slot);
+            self.pollers.retain(|other| *other != slot);
         }
         self.free.push(slot);
     }
@@ -355,6 +348,13 @@ fn upgrade(head: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_poll_is_answered_by_one_publication_or_by_all_that_are_due() {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=UTF-8\r\nContent-Length: ";
+        assert_eq!(poll_answer("~00", 1), format!("{head}3\r\n\r\n~00").into_bytes());
+        assert_eq!(poll_answer("~00", 2), format!("{head}7\r\n\r\n~00\x1e~00").into_bytes());
+    }
 
     #[test]
     fn the_key_of_the_standard_gets_the_answer_of_the_standard() {

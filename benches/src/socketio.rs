@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use crate::clients::Client;
-use crate::contest::{PUBLICATION, contestant, duel, idle_rows, is_parlor, row};
+use crate::contest::{PUBLICATION, contestant, duel, is_parlor, row};
 use crate::peers::{self, Bench, Peer};
 use crate::report::{Row, Spread, Target};
-use crate::scenario::fanout;
+use crate::scenario::{fanout, idle};
 
 /// The event that the application relays to its room.
 const PUBLISH: &str = "publish";
@@ -55,12 +55,12 @@ pub(crate) fn poll(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-pub(crate) fn idle(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
+pub(crate) fn keep_idle(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
     if !peer.socket_io {
         return Ok(Vec::new());
     }
     let client = Client::socket_io(PUBLISH);
-    let rows = idle_rows(bench, peer, &client, ["socketio-idle", "socketio-connects"])?;
+    let rows = idle::rows(bench, peer, &client, ["socketio-idle", "socketio-connects"])?;
     Ok(rows.into())
 }
 
