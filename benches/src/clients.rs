@@ -7,6 +7,9 @@ use crate::wire;
 pub(crate) struct Client {
     /// Path and query of the upgrade; `{n}` stands for the connection's number.
     pub(crate) target: &'static str,
+    /// Path and query of a poll: every connection but the first polls over HTTP, and the first publishes.
+    /// Without it every connection is a WebSocket.
+    pub(crate) polls: Option<&'static str>,
     pub(crate) speaks: Speaks,
     /// Does the server send on the number that was published (all but the raw limit)?
     pub(crate) numbered: bool,
@@ -34,20 +37,28 @@ pub(crate) enum Step {
 
 impl Client {
     pub(crate) fn raw(target: &'static str) -> Self {
-        Client { target, speaks: Speaks::Raw, numbered: true }
+        Client { target, polls: None, speaks: Speaks::Raw, numbered: true }
     }
 
     pub(crate) fn raw_limit(target: &'static str) -> Self {
-        Client { target, speaks: Speaks::Raw, numbered: false }
+        Client { target, polls: None, speaks: Speaks::Raw, numbered: false }
+    }
+
+    pub(crate) fn raw_limit_polls() -> Self {
+        Client { polls: Some("/poll"), ..Self::raw_limit("/ws") }
     }
 
     pub(crate) fn native(target: &'static str, room: &'static str) -> Self {
-        Client { target, speaks: Speaks::Native { room }, numbered: true }
+        Client { target, polls: None, speaks: Speaks::Native { room }, numbered: true }
     }
 
     pub(crate) fn socket_io(event: &'static str) -> Self {
         let target = "/socket.io/?EIO=4&transport=websocket";
-        Client { target, speaks: Speaks::SocketIo { event }, numbered: true }
+        Client { target, polls: None, speaks: Speaks::SocketIo { event }, numbered: true }
+    }
+
+    pub(crate) fn socket_io_polls(event: &'static str) -> Self {
+        Client { polls: Some("/socket.io/?EIO=4&transport=polling"), ..Self::socket_io(event) }
     }
 
     /// The upgrade request of connection `number`. The key is the one of RFC 6455 section 1.3.
@@ -91,12 +102,13 @@ impl Client {
                     () => Step::Nothing,
                 }
             }
-            // Engine.IO open, then its ping, then Socket.IO connect and connect error.
+            // Engine.IO open, close and ping, then Socket.IO connect, disconnect and connect error.
             Speaks::SocketIo { .. } => match payload {
                 [b'0', ..] => Step::Reply(b"40".to_vec()),
+                b"1" => Step::Refused,
                 b"2" => Step::Reply(b"3".to_vec()),
                 [b'4', b'0', ..] => Step::Ready,
-                [b'4', b'4', ..] => Step::Refused,
+                [b'4', b'1' | b'4', ..] => Step::Refused,
                 _ => Step::Nothing,
             },
         }
@@ -122,6 +134,10 @@ mod tests {
         assert_eq!(client.step(br#"0{"sid":"a"}"#), Step::Reply(b"40".to_vec()));
         assert_eq!(client.step(br#"40{"sid":"b"}"#), Step::Ready);
         assert_eq!(client.step(b"2"), Step::Reply(b"3".to_vec()));
+        assert_eq!(client.step(b"6"), Step::Nothing);
+        for refusal in [&b"1"[..], b"41", br#"44{"message":"no"}"#] {
+            assert_eq!(client.step(refusal), Step::Refused);
+        }
         assert!(client.publish(7, 16).ends_with(br#"42["publish","~0000000007xxxxx"]"#));
     }
 }

@@ -16,13 +16,14 @@ use crate::options::{Options, USAGE};
 use crate::peers::{self, Bench, Peer};
 use crate::report::{self, Row, Spread, Target};
 use crate::scenario::{durable, echo, fanout, idle, rate};
+use crate::socketio;
 
 /// The servers' core and the generator's.
-const SERVER_CORE: &str = "0";
+pub(crate) const SERVER_CORE: &str = "0";
 const GENERATOR_CORE: &str = "1";
 
 /// Bytes of a publication and of an echo.
-const PUBLICATION: usize = 128;
+pub(crate) const PUBLICATION: usize = 128;
 const ECHO: usize = 64;
 const ECHO_CONNECTIONS: usize = 100;
 
@@ -32,9 +33,6 @@ const DURABLE_BYTES: usize = 256;
 
 /// Before the first turn of each server: caches, branch predictors, JIT compilers.
 const WARM_UP: Duration = Duration::from_millis(300);
-
-/// Rounds of opening idle connections; each needs fresh servers.
-const IDLE_ROUNDS: usize = 3;
 
 type Scenario = (&'static str, &'static str, fn(&Bench, &Peer) -> Result<Vec<Row>>);
 
@@ -49,6 +47,14 @@ const SCENARIOS: &[Scenario] = &[
     }),
     ("durable-fanout", "fan-out of a durable room beside a live one", durable_fan_out),
     ("durable-publish", "publications on the disk, 256 in flight", durable_publish),
+    ("socketio-fanout-1", "Socket.IO fan-out, one in flight", |bench, peer| {
+        socketio::fan_out(bench, peer, 1)
+    }),
+    ("socketio-fanout-8", "Socket.IO fan-out, eight in flight", |bench, peer| {
+        socketio::fan_out(bench, peer, 8)
+    }),
+    ("socketio-poll", "Socket.IO fan-out to 200 that poll over HTTP", socketio::poll),
+    ("socketio-idle", "keeping idle Socket.IO connections", socketio::keep_idle),
     ("two-workers", "fan-out, eight in flight, the server on both cores", two_workers),
 ];
 
@@ -63,7 +69,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             println!("server    {}", peer.name);
         }
         for (name, what, _) in SCENARIOS {
-            println!("scenario  {name:16} {what}");
+            println!("scenario  {name:18} {what}");
         }
         return Ok(());
     }
@@ -115,7 +121,7 @@ fn contests(bench: &Bench) -> Vec<Row> {
 }
 
 fn all_peers() -> Vec<Peer> {
-    let mut all = vec![peers::parlor(), peers::parlor_echo(), peers::raw_limit()];
+    let mut all = vec![peers::parlor(), peers::parlor_echo(), peers::parlor_socketio(), peers::raw_limit()];
     all.extend(peers::others());
     all
 }
@@ -144,7 +150,7 @@ fn place(options: Options) -> Result<Bench> {
 }
 
 /// Turns by turns: every contestant once, then again. What is idle still answers pings.
-fn duel(
+pub(crate) fn duel(
     bench: &Bench,
     contestants: &mut [Contestant],
     mut turn: impl FnMut(&mut Contestant, Duration) -> Result<Turn>,
@@ -166,13 +172,18 @@ fn duel(
     Ok(turns)
 }
 
-fn contestant(bench: &Bench, peer: &Peer, client: Option<&Client>, connections: usize) -> Result<Contestant> {
+pub(crate) fn contestant(
+    bench: &Bench,
+    peer: &Peer,
+    client: Option<&Client>,
+    connections: usize,
+) -> Result<Contestant> {
     let client = client.with_context(|| format!("{} does not do this", peer.name))?.clone();
     Contestant::new(peer.name, peer.start(bench, SERVER_CORE)?, client, connections)
 }
 
 /// A row for the last contestant, beside the one at `bound`.
-fn row(
+pub(crate) fn row(
     scenario: &'static str,
     contestants: &[Contestant],
     turns: &[Vec<Turn>],
@@ -192,7 +203,7 @@ fn row(
     }
 }
 
-fn is_parlor(peer: &Peer) -> bool {
+pub(crate) fn is_parlor(peer: &Peer) -> bool {
     peer.name.starts_with("parlor")
 }
 
@@ -238,50 +249,9 @@ fn run_echo(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
 
 fn run_idle(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
     let Some(client) = &peer.idle else { return Ok(Vec::new()) };
-    let connections =
-        if peer.slow_to_connect { 3_000.min(bench.options.connections) } else { bench.options.connections };
-    let limit = peers::raw_limit();
-    let (mut cpu, mut speed) = (Vec::new(), Vec::new());
-    let (mut rounds, mut raw) = (Vec::new(), Vec::new());
-    for _ in 0..IDLE_ROUNDS {
-        let bound = limit.idle.clone().context("the raw limit keeps idle connections")?;
-        let bound = idle::open(&limit.start(bench, SERVER_CORE)?, bound, connections)?;
-        let subject = idle::open(&peer.start(bench, SERVER_CORE)?, client.clone(), connections)?;
-        cpu.push(subject.cpu_micros_each / bound.cpu_micros_each);
-        speed.push(subject.opened_per_second / bound.opened_per_second);
-        raw.push(json!({
-            "resident": subject.resident_each, "cpu_us": subject.cpu_micros_each, "per_second": subject.opened_per_second,
-            "bound_cpu_us": bound.cpu_micros_each, "bound_per_second": bound.opened_per_second,
-        }));
-        rounds.push(subject);
-    }
-    let median = |of: fn(&idle::Idle) -> f64| Spread::of(rounds.iter().map(of)).median;
-    let row = |scenario, ratio, target: Target, columns| Row {
-        scenario,
-        server: peer.name.into(),
-        bound: limit.name.into(),
-        ratio,
-        target: is_parlor(peer).then_some(target),
-        columns,
-        raw: json!(raw),
-    };
-    let resident = median(|round| round.resident_each);
-    let memory = Row {
-        bound: "bytes a connection".into(),
-        ..row(
-            "idle-memory",
-            Spread::of(rounds.iter().map(|r| r.resident_each)),
-            Target::AtMost(2048.0),
-            Vec::new(),
-        )
-    };
-    let columns = vec![
-        ("connects/s", format!("{:.0}", median(|round| round.opened_per_second))),
-        ("us a connect", format!("{:.1}", median(|round| round.cpu_micros_each))),
-        ("x its CPU", format!("{:.2}", Spread::of(cpu).median)),
-        ("bytes each", format!("{resident:.0}")),
-    ];
-    Ok(vec![memory, row("idle-connects", Spread::of(speed), Target::AtLeast(0.5), columns)])
+    let [memory, connects] = idle::rows(bench, peer, client, ["idle-memory", "idle-connects"])?;
+    let target = is_parlor(peer).then_some(Target::AtLeast(0.5));
+    Ok(vec![memory, Row { target, ..connects }])
 }
 
 fn run_rate(bench: &Bench, peer: &Peer, name: &'static str, per_second: f64) -> Result<Vec<Row>> {

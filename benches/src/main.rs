@@ -8,10 +8,12 @@ mod install;
 mod machine;
 mod options;
 mod peers;
+mod poller;
 mod rawlimit;
 mod report;
 mod scenario;
 mod server;
+mod socketio;
 mod swarm;
 mod wire;
 

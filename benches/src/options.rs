@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, bail};
 pub(crate) const USAGE: &str = "\
 usage: cargo xtask bench [OPTION…]
 
-  --quick             the raw limit and Parlor only, built without fat LTO: half a minute, for tuning
+  --quick             the raw limit and Parlor only, built without fat LTO: a minute or two, for tuning
   --only A,B          these servers only (the raw limit is always there); --list names them
   --scenario A,B      these scenarios only; --list names them
   --pairs N           turns of each server in a duel (5)

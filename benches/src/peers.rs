@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::clients::Client;
 use crate::install;
@@ -30,6 +30,8 @@ pub(crate) struct Peer {
     pub(crate) fanout: Option<Client>,
     pub(crate) echo: Option<Client>,
     pub(crate) idle: Option<Client>,
+    /// Does it run the Socket.IO application (`/socket.io/`, event `publish`, room `bench`)?
+    pub(crate) socket_io: bool,
     /// Some take minutes to open ten thousand connections; these get three thousand.
     pub(crate) slow_to_connect: bool,
     install: fn(&Bench) -> Result<()>,
@@ -76,6 +78,7 @@ pub(crate) fn raw_limit() -> Peer {
         fanout: Some(Client::raw_limit("/ws")),
         echo: Some(Client::raw("/echo")),
         idle: Some(Client::raw_limit("/ws")),
+        socket_io: false,
         slow_to_connect: false,
         install: NO_INSTALL,
         command: |bench| rawlimit(bench, &[]),
@@ -93,6 +96,7 @@ pub(crate) fn parlor() -> Peer {
         fanout: Some(Client::native("/ws?room=live:bench", LIVE)),
         echo: None,
         idle: Some(Client::native("/ws", "")),
+        socket_io: false,
         slow_to_connect: false,
         install: NO_INSTALL,
         command: parlor_serve,
@@ -113,6 +117,7 @@ pub(crate) fn parlor_echo() -> Peer {
         fanout: None,
         echo: Some(Client::raw("/echo")),
         idle: None,
+        socket_io: false,
         slow_to_connect: false,
         install: NO_INSTALL,
         command: |bench| {
@@ -123,14 +128,44 @@ pub(crate) fn parlor_echo() -> Peer {
     }
 }
 
+/// The library's Socket.IO, as an application of its own.
+pub(crate) fn parlor_socketio() -> Peer {
+    Peer {
+        name: "parlor-socketio",
+        fanout: None,
+        echo: None,
+        idle: None,
+        socket_io: true,
+        slow_to_connect: false,
+        install: |bench| {
+            if !socketio_bench(bench).exists() {
+                let profile = bench.built.file_name().unwrap_or_default().display();
+                bail!("no example `socketio_bench` of crate parlor was built in profile {profile}");
+            }
+            Ok(())
+        },
+        command: |bench| {
+            let mut command = Command::new(socketio_bench(bench));
+            command.args(["--listen", "127.0.0.1:0"]);
+            Ok(command.into())
+        },
+    }
+}
+
+fn socketio_bench(bench: &Bench) -> PathBuf {
+    bench.built.join("examples/socketio_bench")
+}
+
 /// Other people's servers, each the same small application: what one sends on `/ws` goes to everyone on
-/// `/ws`, what one sends on `/echo` comes back.
+/// `/ws`, what one sends on `/echo` comes back. In Socket.IO: what comes as `publish` goes to the room
+/// `bench`, in which everyone is, as `message`; what comes as `echo` comes back.
 pub(crate) fn others() -> Vec<Peer> {
     let raw = |name, install, command| Peer {
         name,
         fanout: Some(Client::raw("/ws")),
         echo: Some(Client::raw("/echo")),
         idle: Some(Client::raw("/ws")),
+        socket_io: false,
         slow_to_connect: false,
         install,
         command,
@@ -139,6 +174,7 @@ pub(crate) fn others() -> Vec<Peer> {
         fanout: Some(Client::socket_io("publish")),
         echo: Some(Client::socket_io("echo")),
         idle: Some(Client::socket_io("publish")),
+        socket_io: true,
         ..raw(name, install, command)
     };
     vec![

@@ -2,7 +2,8 @@
 //!
 //! One thread, one epoll, one pre-encoded frame. Whatever a connection on `/ws` sends is answered by that
 //! frame to every connection on `/ws`, one write each. The batching twin counts what arrived in a turn of
-//! the loop and writes it at the turn's end, once per connection. `/echo` sends back what came.
+//! the loop and writes it at the turn's end, once per connection. `/echo` sends back what came. `GET /poll`
+//! waits for the next publication: one answer each, or all that are due in one answer from the batching twin.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -51,9 +52,9 @@ const READ: usize = 64 * 1024;
 #[derive(Debug)]
 struct Connection {
     stream: TcpStream,
-    /// Bytes of the repeated frame that are due and not written.
+    /// Bytes of the repeated frame that are due and not written; for a poller, publications that are due.
     pending: usize,
-    /// Is this connection's token in the list of subscribers?
+    /// Is this connection's token in the list of subscribers or of pollers?
     subscribed: bool,
     /// What is neither a whole head nor a whole frame yet. Empty, and without memory, nearly always.
     carry: Vec<u8>,
@@ -65,6 +66,10 @@ enum Stage {
     Head,
     Fanout,
     Echo,
+    /// Does a request wait for its answer?
+    Poll {
+        waiting: bool,
+    },
 }
 
 /// Serves until it is killed.
@@ -93,9 +98,12 @@ struct RawLimit {
     frame: usize,
     /// The frame, `REPEATS` times.
     repeated: Vec<u8>,
+    /// Answers to polls with one publication, two, … in them; the twin that does not batch has the first only.
+    answers: Vec<Vec<u8>>,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
     subscribers: Vec<usize>,
+    pollers: Vec<usize>,
     /// Publications of this turn that the batching twin still owes.
     owed: usize,
     buffer: Box<[u8]>,
@@ -104,14 +112,18 @@ struct RawLimit {
 impl RawLimit {
     fn new(options: &Options) -> Self {
         let mut frame = Vec::new();
-        wire::write_plain(&mut frame, wire::TEXT, wire::payload(0, options.frame_bytes).as_bytes());
+        let payload = wire::payload(0, options.frame_bytes);
+        wire::write_plain(&mut frame, wire::TEXT, payload.as_bytes());
+        let most = if options.batch { REPEATS } else { 1 };
         RawLimit {
             batch: options.batch,
             frame: frame.len(),
             repeated: frame.repeat(REPEATS),
+            answers: (1..=most).map(|count| poll_answer(&payload, count)).collect(),
             connections: Vec::new(),
             free: Vec::new(),
             subscribers: Vec::new(),
+            pollers: Vec::new(),
             owed: 0,
             buffer: vec![0; READ].into(),
         }
@@ -174,6 +186,9 @@ impl RawLimit {
     /// The first `end` bytes of the buffer are this connection's; false if it broke the rules.
     fn bytes(&mut self, slot: usize, end: usize) -> bool {
         let Some(connection) = self.connections[slot].as_mut() else { return true };
+        if matches!(connection.stage, Stage::Poll { .. }) || self.buffer[..end].starts_with(b"GET /poll ") {
+            return self.poll(slot, end);
+        }
         let mut at = 0;
         let (mut publications, mut echo) = (0, Vec::new());
         if connection.stage == Stage::Head {
@@ -221,6 +236,34 @@ impl RawLimit {
         connection_fits(at, end)
     }
 
+    /// A poller has one request under way, so whole requests come alone.
+    fn poll(&mut self, slot: usize, end: usize) -> bool {
+        let Some(connection) = self.connections[slot].as_mut() else { return true };
+        if !self.buffer[..end].ends_with(b"\r\n\r\n") {
+            connection.carry = self.buffer[..end].to_vec();
+            return connection_fits(0, end);
+        }
+        if connection.stage == Stage::Head {
+            connection.subscribed = true;
+            self.pollers.push(slot);
+        }
+        connection.stage = Stage::Poll { waiting: true };
+        self.answer(slot);
+        true
+    }
+
+    /// Answers a waiting poll with what is due.
+    fn answer(&mut self, slot: usize) {
+        let Some(connection) = self.connections[slot].as_mut() else { return };
+        let count = connection.pending.min(self.answers.len());
+        if connection.stage == (Stage::Poll { waiting: true }) && count > 0 {
+            connection.stage = Stage::Poll { waiting: false };
+            connection.pending -= count;
+            // Nothing else is on its way to a poller, so the socket's buffer always takes it.
+            let _ = connection.stream.write(&self.answers[count - 1]);
+        }
+    }
+
     /// Owes every subscriber `count` frames more, and writes what its socket takes.
     fn fan_out(&mut self, count: usize) {
         for index in 0..self.subscribers.len() {
@@ -230,10 +273,20 @@ impl RawLimit {
                 self.write(slot);
             }
         }
+        for index in 0..self.pollers.len() {
+            let slot = self.pollers[index];
+            if let Some(connection) = self.connections[slot].as_mut() {
+                connection.pending += count;
+                self.answer(slot);
+            }
+        }
     }
 
     fn write(&mut self, slot: usize) {
         let Some(connection) = self.connections[slot].as_mut() else { return };
+        if connection.stage != Stage::Fanout {
+            return;
+        }
         while connection.pending > 0 {
             // All frames are the same, so the place in the current one follows from what is left.
             let phase = (self.frame - connection.pending % self.frame) % self.frame;
@@ -257,6 +310,7 @@ impl RawLimit {
         let Some(connection) = self.connections[slot].take() else { return };
         if connection.subscribed {
             self.subscribers.retain(|other| *other != slot);
+            self.pollers.retain(|other| *other != slot);
         }
         self.free.push(slot);
     }
@@ -265,6 +319,16 @@ impl RawLimit {
 /// A frame larger than half the buffer would never become whole in it.
 fn connection_fits(at: usize, end: usize) -> bool {
     end - at < READ / 2
+}
+
+/// An HTTP answer with `count` publications as an Engine.IO body separates them.
+fn poll_answer(payload: &str, count: usize) -> Vec<u8> {
+    let body = vec![payload; count].join("\x1e");
+    let length = body.len();
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=UTF-8\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
 }
 
 /// The answer to an upgrade request, or nothing if it has no key.
@@ -284,6 +348,13 @@ fn upgrade(head: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_poll_is_answered_by_one_publication_or_by_all_that_are_due() {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=UTF-8\r\nContent-Length: ";
+        assert_eq!(poll_answer("~00", 1), format!("{head}3\r\n\r\n~00").into_bytes());
+        assert_eq!(poll_answer("~00", 2), format!("{head}7\r\n\r\n~00\x1e~00").into_bytes());
+    }
 
     #[test]
     fn the_key_of_the_standard_gets_the_answer_of_the_standard() {

@@ -9,6 +9,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::clients::{Client, Step};
+use crate::poller::{self, Poller};
 use crate::wire;
 
 /// One read takes at most this much; all connections share the buffer.
@@ -37,6 +38,8 @@ struct Connection {
     /// Bytes to write; `sent` of them have left.
     out: Vec<u8>,
     sent: usize,
+    /// What a connection knows that polls over HTTP; the others are WebSockets.
+    poller: Option<Box<Poller>>,
 }
 
 pub(crate) struct Swarm {
@@ -165,17 +168,25 @@ impl Swarm {
         let index = self.len();
         let mut stream = TcpStream::connect(self.address).context("connect")?;
         self.poll.registry().register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
-        let connection =
-            Connection { stream, stage: Stage::Connecting, carry: Vec::new(), out: Vec::new(), sent: 0 };
-        self.connections.push(connection);
+        let poller = self.client.polls.filter(|_| index > 0).map(|target| Box::new(Poller::new(target)));
+        let (carry, out) = (Vec::new(), Vec::new());
+        self.connections.push(Connection { stream, stage: Stage::Connecting, carry, out, sent: 0, poller });
         Ok(())
     }
 
     fn writable(&mut self, index: usize) {
         if self.connections[index].stage == Stage::Connecting {
-            self.connections[index].stage = Stage::Head;
             // Publications of the generator must leave when they are written.
             let _ = self.connections[index].stream.set_nodelay(true);
+            if self.connections[index].poller.is_some() {
+                self.connections[index].stage = Stage::Greeting;
+                self.ask(index);
+                if self.client.ready_at_once() {
+                    self.make_ready(index);
+                }
+                return;
+            }
+            self.connections[index].stage = Stage::Head;
             let request = self.client.request(&self.address.to_string(), index);
             self.send(index, &request);
         } else if !self.connections[index].out.is_empty() {
@@ -244,6 +255,9 @@ impl Swarm {
     where
         F: FnMut(usize, &[u8]) -> bool,
     {
+        if self.connections[index].poller.is_some() {
+            return self.answers(index, bytes, each);
+        }
         let mut at = 0;
         if self.connections[index].stage == Stage::Head {
             let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else { return 0 };
@@ -272,12 +286,51 @@ impl Swarm {
         at
     }
 
-    /// A frame that the scenario did not know: part of a greeting, a ping of Engine.IO, a refusal.
+    /// Walks the answers to a poller's requests; the next request leaves at once.
+    fn answers<F>(&mut self, index: usize, bytes: &[u8], each: &mut F) -> usize
+    where
+        F: FnMut(usize, &[u8]) -> bool,
+    {
+        let mut at = 0;
+        loop {
+            let answer = match poller::answer(&bytes[at..]) {
+                Ok(Some(answer)) => answer,
+                Ok(None) => return at,
+                Err(error) => {
+                    self.refuse(&format!("{error:#}"));
+                    return bytes.len();
+                }
+            };
+            at += answer.length;
+            for packet in answer.packets() {
+                if let Some(poller) = &mut self.connections[index].poller {
+                    poller.hear(packet);
+                }
+                if !each(index, packet) {
+                    self.other(index, packet);
+                }
+            }
+            self.ask(index);
+        }
+    }
+
+    /// Queues a poller's next request.
+    fn ask(&mut self, index: usize) {
+        if let Some(poller) = &mut self.connections[index].poller {
+            let request = poller.request(&self.address.to_string());
+            self.send(index, &request);
+        }
+    }
+
+    /// A packet that the scenario did not know: part of a greeting, a ping of Engine.IO, a refusal.
     fn other(&mut self, index: usize, payload: &[u8]) {
         match self.client.step(payload) {
             Step::Nothing => {}
             Step::Ready => self.make_ready(index),
-            Step::Reply(text) => self.send_frame(index, wire::TEXT, &text),
+            Step::Reply(text) => match &mut self.connections[index].poller {
+                Some(poller) => poller.say(&text),
+                None => self.send_frame(index, wire::TEXT, &text),
+            },
             Step::Refused => self.refuse(&String::from_utf8_lossy(payload)),
         }
     }

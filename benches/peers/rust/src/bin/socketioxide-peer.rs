@@ -1,15 +1,19 @@
-//! socketioxide on axum: the event `publish` goes to everyone as `message`, `echo` comes back.
+//! socketioxide on axum: everyone is in the room `bench`; `publish` goes to it as `message`, `echo` comes back.
 
 use axum::Router;
+use serde_json::Value;
 use socketioxide::SocketIo;
-use socketioxide::extract::{Data, SocketRef};
+use socketioxide::extract::{AckSender, Data, SocketRef};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
     let (layer, io) = SocketIo::builder().max_buffer_size(16_384).build_layer();
     io.ns("/", async |socket: SocketRef| {
-        socket.on("publish", async |io: SocketIo, Data::<String>(text)| {
-            let _ = io.emit("message", &text).await;
+        socket.join("bench");
+        socket.on("publish", async |io: SocketIo, Data::<Value>(data), ack: AckSender| {
+            let _ = io.to("bench").emit("message", &data).await;
+            // No argument at all; `()` would be one, null. Nothing is sent to whoever did not ask.
+            let _ = ack.send(&[(); 0]);
         });
         socket.on("echo", async |socket: SocketRef, Data::<String>(text)| {
             let _ = socket.emit("echo", &text);
