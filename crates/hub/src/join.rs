@@ -123,7 +123,7 @@ impl Shard {
             return Err(Refusal::no_log(room, "position to begin from: join without `since`"));
         }
         let already = self.joined(connection, room);
-        if already.is_none() && self.is_in_too_many_rooms(connection) {
+        if already.is_none() && self.is_in_too_many_rooms(connection) && !socketio::is_everybody(room) {
             return Err(Refusal::new(
                 Code::TooManyRooms,
                 format!("a connection may be in {ROOMS_PER_CONNECTION} rooms; leave one first"),

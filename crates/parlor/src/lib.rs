@@ -26,9 +26,16 @@ mod page;
 mod pipe;
 mod routes;
 mod server;
+pub mod socketio;
 mod websocket;
 
 pub use parlor_net::{EngineIo, Limits, Memory, Origins};
+pub use parlor_proto::codes::Refusal;
+pub use parlor_proto::socketio::{Binary, Value};
 pub use routes::{Plain, RouteOptions};
 pub use server::{Running, Server};
+pub use socketio::{
+    Ack, Auth, Broadcast, ConnectRefused, Data, EventName, Namespace, Parser, Reason, Rest, Socket,
+    SocketIoOptions, State,
+};
 pub use websocket::{Closed, Message, WebSocket};

@@ -26,7 +26,8 @@ pub struct Arguments {
 pub struct BadArguments(String);
 
 impl BadArguments {
-    pub(super) fn new(what: impl fmt::Display) -> BadArguments {
+    /// An error with this sentence.
+    pub fn new(what: impl fmt::Display) -> BadArguments {
         BadArguments(what.to_string())
     }
 }

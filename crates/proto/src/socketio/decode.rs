@@ -58,7 +58,7 @@ impl fmt::Display for ParseError {
             ParseError::BadId => f.write_str("the number of the ack is none"),
             ParseError::BadPayload(why) => write!(f, "bad payload: {why}"),
             ParseError::ReservedEvent => f.write_str("this event name is reserved"),
-            ParseError::BadAttachmentCount => write!(f, "a packet announces 0 to {ATTACHMENTS} attachments"),
+            ParseError::BadAttachmentCount => write!(f, "a packet announces 1 to {ATTACHMENTS} attachments"),
             ParseError::Unexpected => f.write_str("text and attachments came out of order"),
         }
     }
@@ -132,7 +132,7 @@ fn parse_header(text: &str) -> Result<(Header, &str), ParseError> {
     let mut attachments = 0;
     if matches!(kind, b'5' | b'6') {
         let (count, behind) = rest.split_once('-').ok_or(ParseError::BadAttachmentCount)?;
-        let count = digits(count).filter(|&count| count <= ATTACHMENTS as u64);
+        let count = digits(count).filter(|&count| (1..=ATTACHMENTS as u64).contains(&count));
         attachments = count.ok_or(ParseError::BadAttachmentCount)? as usize;
         rest = behind;
     }
