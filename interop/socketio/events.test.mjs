@@ -1,7 +1,7 @@
 // Every row of the demo's table of events, over each transport of the stock client.
 import assert from "node:assert/strict";
 import test, { after, afterEach, before } from "node:test";
-import { Peer, Program, TRANSPORTS, needs, release, settle, until } from "./helper.mjs";
+import { Peer, Program, TRANSPORTS, needs, release, same, settle, until } from "./helper.mjs";
 
 const skip = needs("DEMO_BIN");
 let demo;
@@ -41,10 +41,9 @@ const ROWS = [
   }],
   ["every JSON value comes back as it was sent, with its keys in order", async (join) => {
     const peer = await join();
-    const back = await peer.asks("echo", ...VALUES);
-    assert.equal(JSON.stringify(back), JSON.stringify(VALUES));
+    same(await peer.asks("echo", ...VALUES), VALUES);
     peer.emit("echo", ...VALUES);
-    assert.equal(JSON.stringify(await peer.hears("echo")), JSON.stringify(VALUES));
+    same(await peer.hears("echo"), VALUES);
   }],
   ["bytes come back as bytes, wherever they stand among the arguments", async (join) => {
     const peer = await join();

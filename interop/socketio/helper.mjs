@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import { setTimeout as pause } from "node:timers/promises";
 import { io } from "socket.io-client";
 
 /** How long a fact may take to become true before a test fails. */
@@ -13,6 +14,9 @@ const REFERENCE = process.env.REFERENCE === "1";
 
 /** The transports a stock client may be given; `undefined` is its default, polling first and then an upgrade. */
 export const TRANSPORTS = { websocket: ["websocket"], polling: ["polling"], upgrade: undefined };
+
+/** What a test may expect of Node alone, where it is less exact than we are. */
+export const orInNode = (...more) => (REFERENCE ? more : []);
 
 /** Why the tests of a program cannot run, or false: `{ skip: needs("DEMO_BIN") }`. */
 export function needs(variable) {
@@ -33,11 +37,12 @@ export async function within(promise, what) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-/** Asks again and again until the answer is a fact: the first answer that is neither false nor null. */
+/** Asks again and again, not faster than the machine can bear, until the answer is neither false nor null. */
 export async function until(ask, what) {
   for (const end = Date.now() + PATIENCE; Date.now() < end; ) {
     const answer = await ask();
     if (answer !== false && answer !== null) return answer;
+    await pause(20);
   }
   throw new Error(`${PATIENCE} ms passed without ${what}`);
 }
@@ -54,7 +59,7 @@ export function keep(thing) {
 export async function release() {
   const things = [...open].reverse();
   open.clear();
-  for (const thing of things) await thing.close();
+  for (const thing of things) await (thing.terminate ?? thing.close).call(thing);
 }
 
 /** One of the three programs in a process of its own. */
@@ -136,7 +141,8 @@ export class Peer {
     this.offsets = offsets;
     this.socket = connect(url, { forceNew: true, reconnection: false, ...options });
     this.socket.onAny?.((name, ...args) => this.#journal.write(name, ...args));
-    for (const name of ["connect", "disconnect", "connect_error"]) this.socket.on(name, (...args) => this.#journal.write(name, ...args));
+    this.socket.on("connect", () => this.#journal.write("connect", { sid: this.sid, recovered: this.socket.recovered === true }));
+    for (const name of ["disconnect", "connect_error"]) this.socket.on(name, (...args) => this.#journal.write(name, ...args));
     keep(this);
   }
 
@@ -147,9 +153,12 @@ export class Peer {
     return peer;
   }
 
+  /** Waits for a connection and its welcome, which must agree. */
   async joined() {
+    const [{ sid, recovered }] = await this.hears("connect");
     [this.welcome] = await this.hears("welcome");
-    assert.equal(this.welcome.sid, this.socket.id);
+    assert.equal(this.welcome.sid, sid);
+    assert.equal(this.welcome.recovered, recovered, "client and server agree whether it was recovered");
     return this.welcome;
   }
 
@@ -196,6 +205,14 @@ export class Peer {
 
   close() {
     this.socket.disconnect();
+  }
+}
+
+/** Both lists of values are the same, keys in the same order; says where they differ in a few words. */
+export function same(found, wanted) {
+  const brief = (value) => `${JSON.stringify(value)}`.slice(0, 100);
+  for (let i = 0; i < Math.max(found.length, wanted.length); i++) {
+    assert.ok(JSON.stringify(found[i]) === JSON.stringify(wanted[i]), `value ${i}: ${brief(found[i])} instead of ${brief(wanted[i])}`);
   }
 }
 
