@@ -61,8 +61,9 @@ export class Line {
     this.#drop();
   }
 
-  /** The client's ends are gone; the server's stay open in silence, as behind a router that died. */
+  /** As `cut` for the client; the server's ends stay open in silence, as behind a router that died. */
   freeze() {
+    this.#up = false;
     for (const pair of this.#pairs) {
       pair.frozen = true;
       pair.near.destroy();

@@ -153,7 +153,7 @@ check("a hundred events in one body come back in order", async () => {
   assert.deepEqual(await gather(poll, 100), Array.from({ length: 100 }, (_, i) => `42["message-back",${i}]`));
 });
 
-test("no answer to a poll has more than sixteen packets, and none falls between text and attachment", { skip: beyondNode("ECHO_BIN", "it puts all that waits into one answer") }, async () => {
+test("no answer to a poll has more than sixteen packets, and what follows a cut is the attachment that was due", { skip: beyondNode("ECHO_BIN", "it puts all that waits into one answer") }, async () => {
   const poll = await polled();
   const one = [`451-["message",${held(0)}]`, asText(A), '42["message",1]'];
   await poll.send(...Array.from({ length: 30 }, () => one).flat());
@@ -262,13 +262,13 @@ for (const [title, before, open, close, after] of [
   ["lists in a binary event", '451-["message",', "[", "]", `,${held(0)}]`],
   ["lists in the auth", '40/custom,{"a":', "[", "]", "}"],
 ]) {
-  test(`a hundred thousand ${title} do not hurt the server`, { skip: beyondNode("ECHO_BIN", "its stack overflows and the process dies") }, async () => {
+  test(`a hundred thousand ${title} do not hurt the server`, { skip: beyondNode("ECHO_BIN", "its stack overflows and the process ends") }, async () => {
     const depth = open.length > 1 ? 100_000 / 2 : 100_000;
     const wire = await joined();
     const inside = open === "[" ? "" : "0";
     wire.send(before + open.repeat(depth) + inside + close.repeat(depth) + after, ...(before.startsWith("451") ? [A] : []));
     // It may be echoed or refused; either way something is heard.
-    await Promise.race([wire.read(), wire.ended()]);
+    await Promise.race([wire.read().catch(() => null), wire.ended()]);
     await serves();
   });
 }

@@ -42,9 +42,10 @@ export class Wire {
     for (const packet of packets) this.ws.send(packet);
   }
 
-  /** The next packet: text, or a Buffer. */
+  /** The next packet: text, or a Buffer. Fails as soon as none can come. */
   async read() {
-    return (await this.#journal.read("packet"))[0];
+    const end = this.#ended.promise.then((code) => assert.fail(`closed with ${code} instead of a packet`));
+    return (await Promise.race([this.#journal.read("packet"), end]))[0];
   }
 
   /** How many packets have come that nobody has read. */

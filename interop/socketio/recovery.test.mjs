@@ -252,6 +252,8 @@ for (const [name, transports] of Object.entries(TRANSPORTS)) {
       line.freeze();
       await leaves.ends();
       stays.emit("all", n);
+      await stays.ask("add", 0, 0);
+      line.mend();
       await recovered(leaves, sid);
       assert.deepEqual(await leaves.hears("all"), [n]);
     }
