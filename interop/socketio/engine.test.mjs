@@ -158,6 +158,21 @@ for (const [title, body] of [["nothing", ""], ["an empty packet at the end", `4a
   });
 }
 
+check("a body without a length, in chunks that cut a character, is taken", async () => {
+  const poll = await Poll.open(engine);
+  const bytes = Buffer.from("4é你😀");
+  let sent = 0;
+  const body = new ReadableStream({
+    pull(controller) {
+      if (sent === bytes.length) controller.close();
+      else controller.enqueue(bytes.subarray(sent, ++sent));
+    },
+  });
+  const { status } = await Poll.request(poll.url, { method: "POST", body, duplex: "half", headers: { "content-type": "text/plain" } });
+  assert.equal(status, 200);
+  assert.deepEqual(await poll.packets(), ["4é你😀"]);
+});
+
 check("a body of bytes is refused", async () => {
   const poll = await Poll.open(engine);
   assert.equal((await poll.post("4hello", { "content-type": "application/octet-stream" })).status, 400);

@@ -98,6 +98,13 @@ const ROWS = [
     ]);
     assert.deepEqual(order, [2, "late"]);
   }],
+  ["two hundred slow acknowledgements at once all arrive, and the heartbeat goes on meanwhile", async (join) => {
+    const peer = await join();
+    for (let i = 0; i < 200; i++) peer.emit("never-ack", () => assert.fail("acknowledged"));
+    const answers = await Promise.all(Array.from({ length: 200 }, () => peer.ask("slow-ack", 5000)));
+    assert.deepEqual(new Set(answers), new Set(["late"]));
+    assert.equal(peer.unread("disconnect"), 0);
+  }],
   ["ask-me asks the client and passes on the list of its answers", async (join) => {
     const peer = await join();
     peer.socket.on("question", (payload, ack) => ack("heard", payload, 3));
@@ -304,6 +311,23 @@ for (const [name, transports] of Object.entries(TRANSPORTS)) {
     test(`${name}: ${title}`, { skip }, () => run((options) => Peer.join(demo.url, { transports, ...options }), { transports }));
   }
 }
+
+test("nine members on three transports hear what all of them say in one order", { skip }, async () => {
+  const kinds = Object.values(TRANSPORTS).flatMap((transports) => [transports, transports, transports]);
+  const members = await Promise.all(kinds.map((transports) => Peer.join(demo.url, { transports })));
+  const room = newRoom();
+  await Promise.all(members.map((peer) => peer.ask("join", room)));
+  for (let n = 0; n < 30; n++) for (const peer of members) peer.emit("in-room", room, n);
+  const heard = await Promise.all(members.map(async (peer) => {
+    const texts = [];
+    while (texts.length < 270) texts.push((await peer.hears("room-msg"))[0]);
+    return texts;
+  }));
+  for (const texts of heard) assert.deepEqual(texts, heard[0]);
+  for (const { sid } of members) {
+    assert.deepEqual(heard[0].filter(({ from }) => from === sid).map(({ payload }) => payload), Array.from({ length: 30 }, (_, n) => n));
+  }
+});
 
 test("upgrade: the client ends up on a WebSocket", { skip }, async () => {
   const peer = await Peer.join(demo.url);
