@@ -209,6 +209,25 @@ for (const [name, transports] of Object.entries(TRANSPORTS)) {
   });
 }
 
+test("no name of a room reaches into another namespace", { skip }, async () => {
+  const [root, chat] = [await Peer.join(demo.url), await Peer.join(`${demo.url}/chat`)];
+  const [speaker, chatter] = [await Peer.join(demo.url), await Peer.join(`${demo.url}/chat`)];
+  const names = ["/chat#secret", "chat#secret", "/chat,secret", "/chat/secret", "/#secret", "#secret", "secret"];
+  for (const name of names) {
+    for (const peer of [root, chat]) await peer.ask("join", name);
+  }
+  for (const name of names) {
+    for (const [sender, hears] of [[speaker, root], [chatter, chat]]) {
+      assert.equal(await sender.ask("room-size", name), 1);
+      sender.emit("to-room", name, "here");
+      assert.deepEqual(await hears.hears("room-msg"), [{ room: name, from: sender.sid, payload: "here" }]);
+    }
+  }
+  await settle(speaker, root);
+  await settle(chatter, chat);
+  assert.equal(root.unread("room-msg") + chat.unread("room-msg"), 0);
+});
+
 test("a socket that is still there has no reason, and an unheard-of one neither", { skip }, async () => {
   const peer = await Peer.join(demo.url);
   assert.equal(await peer.ask("reasons", peer.sid), null);
