@@ -28,6 +28,17 @@ struct Options {
     eio3: bool,
 }
 
+#[derive(serde::Serialize)]
+struct WhoAmI<'a> {
+    sid: &'a str,
+    ns: &'a str,
+    transport: &'a str,
+    rooms: Vec<String>,
+    auth: Value,
+    query: HashMap<String, String>,
+    xtest: Option<&'a str>,
+}
+
 /// Why each socket was last disconnected.
 type Reasons = Mutex<HashMap<String, &'static str>>;
 
@@ -54,20 +65,20 @@ fn main() -> std::io::Result<()> {
                 .route("/blank", get(|| async { Html("") })),
         );
     let namespaces = [
-        server.namespace("/").on_connect(async |socket: Socket| {
+        server.namespace("/").authorize(async |socket: Socket| {
             match socket.handshake().query("reject").as_deref() {
                 Some("1") => Err(ConnectRefused::new("rejected").data(&json!({ "code": "E_REJECT" }))),
-                _ => Ok(welcome(&socket)),
+                _ => Ok(()),
             }
         }),
-        server.namespace("/admin").on_connect(async |socket: Socket, Auth(auth): Auth<Value>| {
+        server.namespace("/admin").authorize(async |Auth(auth): Auth<Value>| {
             match auth.get("token").and_then(Value::as_str) {
-                Some("secret") => Ok(welcome(&socket)),
+                Some("secret") => Ok(()),
                 _ => Err(ConnectRefused::new("not authorized").data(&json!({ "code": 401 }))),
             }
         }),
-        server.namespace("/chat").on_connect(async |socket: Socket| welcome(&socket)),
-        server.namespaces_where(is_dynamic).on_connect(async |socket: Socket| welcome(&socket)),
+        server.namespace("/chat"),
+        server.namespaces_where(is_dynamic),
     ];
     for namespace in namespaces {
         let namespace = match options.no_recovery {
@@ -88,11 +99,6 @@ fn is_dynamic(name: &str) -> bool {
     name.strip_prefix("/dyn-").is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn welcome(socket: &Socket) {
-    let (sid, ns) = (socket.id(), socket.namespace().name());
-    socket.emit("welcome", &json!({ "sid": sid, "ns": ns, "recovered": socket.recovered() }));
-}
-
 fn room_message(room: &str, socket: &Socket, payload: Value) -> Value {
     let text = |text: &str| Value::String(text.to_owned());
     let fields = [("room", text(room)), ("from", text(socket.id())), ("payload", payload)];
@@ -101,6 +107,10 @@ fn room_message(room: &str, socket: &Socket, payload: Value) -> Value {
 
 fn serve(namespace: Namespace) {
     namespace
+        .on_connect(async |socket: Socket| {
+            let (sid, ns, recovered) = (socket.id(), socket.namespace().name(), socket.recovered());
+            drop(socket.emit("welcome", &json!({ "sid": sid, "ns": ns, "recovered": recovered })));
+        })
         .on("echo", async |socket: Socket, data: Rest, ack: Ack| match ack.is_wanted() {
             true => ack.send(&data),
             false => drop(socket.emit("echo", &data)),
@@ -143,10 +153,13 @@ fn serve(namespace: Namespace) {
             let message = room_message(&room, &socket, payload);
             drop(socket.to(&room).and_itself().emit("room-msg", &message));
         })
-        .on("to-except", async |socket: Socket, Data((room, except, payload)): Data<(String, String, Value)>| {
-            let message = room_message(&room, &socket, payload);
-            drop(socket.to(&room).except(&except).and_itself().emit("room-msg", &message));
-        })
+        .on(
+            "to-except",
+            async |socket: Socket, Data((room, except, payload)): Data<(String, String, Value)>| {
+                let message = room_message(&room, &socket, payload);
+                drop(socket.to(&room).except(&except).and_itself().emit("room-msg", &message));
+            },
+        )
         .on("broadcast", async |socket: Socket, Data(payload): Data<Value>| {
             drop(socket.broadcast().emit("broadcast", &payload));
         })
@@ -175,15 +188,14 @@ fn serve(namespace: Namespace) {
             ack.send(&socket.get::<Value>(&key).unwrap_or_default());
         })
         .on("whoami", async |socket: Socket, ack: Ack| {
-            let auth: serde_json::Value = serde_json::from_str(socket.auth().unwrap_or("{}")).unwrap_or_default();
+            let (sid, ns, transport) = (socket.id(), socket.namespace().name(), socket.transport());
             let query: HashMap<String, String> = socket.handshake().queries().collect();
-            ack.send(&json!({
-                "sid": socket.id(), "ns": socket.namespace().name(), "transport": socket.transport(),
-                "rooms": socket.rooms(), "auth": auth, "query": query, "xtest": socket.handshake().header("x-test"),
-            }));
+            let auth: Value = socket.auth().unwrap_or(Value::Object(Vec::new()));
+            let (rooms, xtest) = (socket.rooms(), socket.handshake().header("x-test"));
+            ack.send(&WhoAmI { sid, ns, transport, rooms, auth, query, xtest });
         })
         .on("burst", async |socket: Socket, Data((n, size)): Data<(u32, usize)>| {
-            let text = "x".repeat(size.min(100_000));
+            let text = "x".repeat(size.min(1_000_000));
             (0..n.min(100_000)).for_each(|i| drop(socket.emit("burst", &(i, &text))));
         })
         .on("kick", async |socket: Socket| socket.disconnect())

@@ -22,7 +22,7 @@ fn reads(text: &str, expected: Packet) {
 fn text_packets_are_read_as_the_document_shows_them() {
     let connect = |namespace: &str, auth: Option<&str>| Packet::Connect {
         namespace: namespace.into(),
-        auth: auth.map(str::to_owned),
+        auth: auth.map(|auth| arguments(&format!("[{auth}]"))),
     };
     reads("0", connect("/", None));
     reads("0{\"token\":\"123\"}", connect("/", Some("{\"token\":\"123\"}")));

@@ -1,6 +1,7 @@
 //! `Conversation`: one connection that speaks Socket.IO, with its sockets in namespaces and the handlers that run for
 //! them.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -96,11 +97,11 @@ impl Conversation {
             Packet::Connect { namespace, auth } => {
                 // Clients of Socket.IO 2 put a query behind the name.
                 let (name, query) = namespace.split_once('?').unwrap_or((&namespace, ""));
-                let auth = auth.or_else(|| query_as_json(query));
+                let auth = auth.or_else(|| of_query(query));
                 if self.sockets().any(|socket| socket.namespace().name() == name) {
                     return Err(ParseError::BadNamespace);
                 }
-                self.enter(name, auth.map(Into::into), cx);
+                self.enter(name, auth.map(Box::new), cx);
             }
             Packet::Disconnect { namespace } => {
                 if let Some(socket) = self.addressed(&namespace)? {
@@ -241,10 +242,8 @@ impl parlor_net::Conversation for Conversation {
         self.deadline = Some(deadline);
         // Clients of Socket.IO 2 are in the main namespace without a word.
         if self.revision == Revision::V3 {
-            let query: Vec<(String, String)> = self.handshake.queries().collect();
-            let auth =
-                serde_json::to_string(&query.into_iter().collect::<std::collections::BTreeMap<_, _>>());
-            self.enter(MAIN, auth.ok().map(Into::into), cx);
+            let query: BTreeMap<String, String> = self.handshake.queries().collect();
+            self.enter(MAIN, Arguments::one(&query).ok().map(Box::new), cx);
         }
     }
 
@@ -271,6 +270,10 @@ impl parlor_net::Conversation for Conversation {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) {
+        if let Some(first) = self.members.iter().find(|socket| socket.puts_all_out()).cloned() {
+            self.members.iter().for_each(Socket::disconnect);
+            first.close();
+        }
         let put_out: Vec<Socket> =
             self.members.iter().filter(|socket| socket.is_put_out()).cloned().collect();
         for socket in put_out {
@@ -352,9 +355,8 @@ fn known(reason: &str) -> &'static str {
         .unwrap_or("transport close")
 }
 
-/// A query as the JSON text of an object.
-fn query_as_json(query: &str) -> Option<String> {
-    let fields: std::collections::BTreeMap<String, String> =
-        form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-    if fields.is_empty() { None } else { serde_json::to_string(&fields).ok() }
+/// A query as an object.
+fn of_query(query: &str) -> Option<Arguments> {
+    let fields: BTreeMap<String, String> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    if fields.is_empty() { None } else { Arguments::one(&fields).ok() }
 }

@@ -29,7 +29,7 @@ pub(super) struct Entering {
     pub(super) ticket: Ticket,
     socket: Socket,
     /// It has come back, and this is what it sent.
-    returning: Option<Option<Box<str>>>,
+    returning: Option<Option<Box<Arguments>>>,
 }
 
 impl Entering {
@@ -48,7 +48,7 @@ struct Returning {
 
 impl Conversation {
     /// A client wants to enter a namespace.
-    pub(super) fn enter(&mut self, name: &str, auth: Option<Box<str>>, cx: &mut Context<'_>) {
+    pub(super) fn enter(&mut self, name: &str, auth: Option<Box<Arguments>>, cx: &mut Context<'_>) {
         self.put_out.retain(|left| left != name);
         if self.sockets().count() + self.put_out.len() >= NAMESPACES {
             return self.refuse(name, &ConnectRefused::new("too many namespaces"), cx);
@@ -57,7 +57,7 @@ impl Conversation {
             return self.refuse(name, &ConnectRefused::new("Invalid namespace"), cx);
         };
         if namespace.window().is_some()
-            && let Some(returning) = auth.as_deref().and_then(|auth| serde_json::from_str(auth).ok())
+            && let Some(returning) = auth.as_deref().and_then(|auth| auth.first().ok())
             && self.come_back(&namespace, &returning, auth.clone(), cx)
         {
             return;
@@ -65,16 +65,22 @@ impl Conversation {
         self.enter_anew(&namespace, auth, cx);
     }
 
-    fn enter_anew(&mut self, namespace: &Namespace, auth: Option<Box<str>>, cx: &mut Context<'_>) {
+    fn enter_anew(&mut self, namespace: &Namespace, auth: Option<Box<Arguments>>, cx: &mut Context<'_>) {
         let pid = namespace.window().map(|_| secret().into());
         let socket = self.socket(namespace, secret().into(), pid, auth, false, cx);
-        let Some(handler) = namespace.connect_handler().filter(|handler| handler.decides) else {
+        let handlers = namespace.deciding_handlers();
+        if handlers.is_empty() {
             return self.admit(socket, cx);
-        };
-        match handler.call(&mut connected(&socket)) {
-            Ok(deciding) => self.start(Task::Decide(deciding, socket), cx),
-            Err(error) => self.refuse(namespace.name(), &ConnectRefused::new(error.to_string()), cx),
         }
+        let entering = socket.clone();
+        let deciding = async move {
+            for handler in handlers {
+                let deciding = handler.call(&mut connected(&entering));
+                deciding.map_err(|error| ConnectRefused::new(error.to_string()))?.await?;
+            }
+            Ok(())
+        };
+        self.start(Task::Decide(Box::pin(deciding), socket), cx);
     }
 
     /// The handler has decided.
@@ -105,7 +111,7 @@ impl Conversation {
         &mut self,
         socket: Socket,
         begin: Option<Begin>,
-        returning: Option<Option<Box<str>>>,
+        returning: Option<Option<Box<Arguments>>>,
         cx: &mut Context<'_>,
     ) {
         let ticket = self.next_ticket();
@@ -119,7 +125,7 @@ impl Conversation {
         &mut self,
         namespace: &Namespace,
         returning: &Returning,
-        auth: Option<Box<str>>,
+        auth: Option<Box<Arguments>>,
         cx: &mut Context<'_>,
     ) -> bool {
         let Some(found) = namespace.shared.recovery.find(&returning.pid, now()) else { return false };
@@ -221,7 +227,7 @@ impl Conversation {
         namespace: &Namespace,
         id: Arc<str>,
         pid: Option<Arc<str>>,
-        auth: Option<Box<str>>,
+        auth: Option<Box<Arguments>>,
         recovered: bool,
         cx: &mut Context<'_>,
     ) -> Socket {

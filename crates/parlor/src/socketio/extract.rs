@@ -117,8 +117,10 @@ impl FromEvent for Reason {
 
 impl<T: DeserializeOwned> FromEvent for Auth<T> {
     fn from_event(event: &mut Event) -> Result<Auth<T>, BadArguments> {
-        let auth = Arguments::from_parts(event.socket.auth().unwrap_or("{}"), 1, Vec::new());
-        auth.to_value().map(Auth)
+        match event.socket.raw_auth() {
+            Some(auth) => auth.first().map(Auth),
+            None => Arguments::from_parts("{}", 1, Vec::new()).first().map(Auth),
+        }
     }
 }
 

@@ -13,16 +13,19 @@ use super::namespace::ConnectRefused;
 pub(super) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(super) type Deciding = Pin<Box<dyn Future<Output = Result<(), ConnectRefused>> + Send>>;
 
+/// A function that begins what an event leads to.
+type Begin<T> = Arc<dyn Fn(&mut Event) -> Result<T, BadArguments> + Send + Sync>;
+
 /// A handler whose type is forgotten.
 #[derive(Clone)]
-pub struct BoxedEvent(Arc<dyn Fn(&mut Event) -> Result<Running, BadArguments> + Send + Sync>);
+pub struct BoxedEvent(Begin<Running>);
 
 /// A handler of connections whose type is forgotten.
 #[derive(Clone)]
 pub struct BoxedConnect {
     /// It says whether the client may enter.
     pub(super) decides: bool,
-    call: Arc<dyn Fn(&mut Event) -> Result<Deciding, BadArguments> + Send + Sync>,
+    call: Begin<Deciding>,
 }
 
 impl BoxedEvent {

@@ -42,6 +42,7 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 struct Handlers {
+    authorize: Vec<BoxedConnect>,
     connect: Option<BoxedConnect>,
     events: HashMap<String, BoxedEvent>,
     any: Vec<BoxedEvent>,
@@ -112,6 +113,13 @@ impl Namespace {
 
     // ---- Handlers ----
 
+    /// Asked about everybody who wants to enter, before [`Namespace::on_connect`]; several are asked one after the other.
+    /// Whoever comes back and is recovered is not asked again.
+    pub fn authorize<A, H: ConnectHandler<A>>(self, handler: H) -> Namespace {
+        self.write().authorize.push(handler.boxed());
+        self
+    }
+
     /// Called for everybody who wants to enter. A handler that returns `Result<(), ConnectRefused>` decides; what it
     /// joins and emits takes effect once the client is in. One that returns nothing is called when the client is in.
     pub fn on_connect<A, H: ConnectHandler<A>>(self, handler: H) -> Namespace {
@@ -151,6 +159,13 @@ impl Namespace {
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Handlers> {
         self.shared.handlers.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those that say whether a client may enter.
+    pub(super) fn deciding_handlers(&self) -> Vec<BoxedConnect> {
+        let handlers = self.read();
+        let connect = handlers.connect.iter().filter(|handler| handler.decides);
+        handlers.authorize.iter().chain(connect).cloned().collect()
     }
 
     pub(super) fn connect_handler(&self) -> Option<BoxedConnect> {

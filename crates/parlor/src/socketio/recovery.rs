@@ -1,12 +1,12 @@
 //! `Recovery`: what a namespace keeps of connections that may come back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use parlor_proto::position::Position;
 
-use super::socket::Socket;
+use super::socket::{Session, Socket};
 
 /// The connections of a namespace that can be recovered, by the secret that their clients hold.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ struct Saved {
     /// While it is connected; rooms and session are the socket's then.
     socket: Option<Socket>,
     rooms: Vec<String>,
-    session: BTreeMap<String, serde_json::Value>,
+    session: Session,
     /// `None` while it is connected.
     expires: Option<u64>,
 }
@@ -40,7 +40,7 @@ pub(super) struct Found {
     pub(super) id: Arc<str>,
     pub(super) since: Position,
     pub(super) rooms: Vec<String>,
-    pub(super) session: BTreeMap<String, serde_json::Value>,
+    pub(super) session: Session,
     /// The connection that it had, if that has not ended yet: nobody else holds the secret, so its line is dead.
     pub(super) old: Option<Socket>,
 }
@@ -58,7 +58,7 @@ impl Recovery {
             since,
             socket: Some(socket.clone()),
             rooms: Vec::new(),
-            session: BTreeMap::new(),
+            session: Session::new(),
             expires: None,
         };
         self.lock().saved.insert(Arc::clone(pid), saved);

@@ -37,11 +37,13 @@ struct Inner {
     connection: ConnectionId,
     format: WireFormat,
     handshake: Arc<Handshake>,
-    auth: Option<Box<str>>,
+    auth: Option<Box<Arguments>>,
     /// What the client proves itself with when it comes back. Nobody else may know it.
     pid: Option<Arc<str>>,
     recovered: bool,
     polling: AtomicBool,
+    /// Its connection is to end, with all that share it.
+    put_all_out: AtomicBool,
     /// Has the conversation look at what its sockets want.
     waker: Waker,
     state: Mutex<State>,
@@ -52,11 +54,14 @@ struct State {
     stage: Stage,
     /// Without its own id.
     rooms: BTreeSet<Arc<str>>,
-    session: BTreeMap<String, serde_json::Value>,
+    session: Session,
     acks: HashMap<u64, oneshot::Sender<Arguments>>,
     /// What was emitted before the client is in.
     early: Vec<Early>,
 }
+
+/// What is kept for a client, by key; each is one argument.
+pub(super) type Session = BTreeMap<String, Arguments>;
 
 enum Early {
     Frames(Bytes),
@@ -108,7 +113,7 @@ pub(super) struct New {
     pub(super) connection: ConnectionId,
     pub(super) format: WireFormat,
     pub(super) handshake: Arc<Handshake>,
-    pub(super) auth: Option<Box<str>>,
+    pub(super) auth: Option<Box<Arguments>>,
     pub(super) pid: Option<Arc<str>>,
     pub(super) recovered: bool,
     pub(super) waker: Waker,
@@ -117,7 +122,8 @@ pub(super) struct New {
 impl Socket {
     pub(super) fn new(new: New) -> Socket {
         let New { id, namespace, hub, connection, format, handshake, auth, pid, recovered, waker } = new;
-        let (polling, state) = (AtomicBool::new(false), Mutex::default());
+        let (polling, put_all_out, state) =
+            (AtomicBool::new(false), AtomicBool::new(false), Mutex::default());
         let inner = Inner {
             id,
             namespace,
@@ -129,6 +135,7 @@ impl Socket {
             pid,
             recovered,
             polling,
+            put_all_out,
             waker,
             state,
         };
@@ -163,8 +170,12 @@ impl Socket {
         if self.inner.polling.load(Ordering::Relaxed) { "polling" } else { "websocket" }
     }
 
-    /// What the client sent with its wish to enter, as JSON text of an object.
-    pub fn auth(&self) -> Option<&str> {
+    /// What the client sent with its wish to enter, an object; `None` if it sent none, or something else than `T`.
+    pub fn auth<T: DeserializeOwned>(&self) -> Option<T> {
+        self.inner.auth.as_ref()?.first().ok()
+    }
+
+    pub(super) fn raw_auth(&self) -> Option<&Arguments> {
         self.inner.auth.as_deref()
     }
 
@@ -298,15 +309,16 @@ impl Socket {
 
     /// Keeps a value for as long as the client is connected, and through its return where the namespace recovers.
     pub fn set<T: Serialize>(&self, key: &str, value: &T) {
-        if let Ok(value) = serde_json::to_value(value) {
-            self.state().session.insert(key.to_owned(), value);
+        match Arguments::one(value) {
+            Ok(value) => drop(self.state().session.insert(key.to_owned(), value)),
+            Err(error) => tracing::warn!(%error, key, "a value of a session cannot be written"),
         }
     }
 
     /// What was kept under a key.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         let value = self.state().session.get(key).cloned()?;
-        serde_json::from_value(value).ok()
+        value.first().ok()
     }
 
     /// Forgets what was kept under a key.
@@ -314,11 +326,11 @@ impl Socket {
         self.state().session.remove(key);
     }
 
-    pub(super) fn session(&self) -> BTreeMap<String, serde_json::Value> {
+    pub(super) fn session(&self) -> Session {
         self.state().session.clone()
     }
 
-    pub(super) fn restore(&self, rooms: &[String], session: BTreeMap<String, serde_json::Value>) {
+    pub(super) fn restore(&self, rooms: &[String], session: Session) {
         let mut state = self.state();
         state.rooms = rooms.iter().map(|room| room.as_str().into()).collect();
         state.session = session;
@@ -341,8 +353,8 @@ impl Socket {
 
     /// Puts the client out of all namespaces and ends its connection, after what was emitted before.
     pub fn disconnect_all(&self) {
+        self.inner.put_all_out.store(true, Ordering::Relaxed);
         self.disconnect();
-        self.close();
     }
 
     /// Ends the connection without a word to the namespace, as a broken line would.
@@ -411,6 +423,10 @@ impl Socket {
     /// This side wanted it out.
     pub(super) fn is_put_out(&self) -> bool {
         self.state().stage == Stage::PutOut
+    }
+
+    pub(super) fn puts_all_out(&self) -> bool {
+        self.inner.put_all_out.load(Ordering::Relaxed)
     }
 
     /// It is over: nobody waits for its acks any more. Returns whether it had been let in.

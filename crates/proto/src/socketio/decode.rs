@@ -13,10 +13,10 @@ use crate::limits::{ATTACHMENTS, DEPTH, EVENT};
 /// A packet of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Packet {
-    /// It wants to enter a namespace; `auth` is the JSON text of an object.
+    /// It wants to enter a namespace; `auth` is one object.
     Connect {
         namespace: String,
-        auth: Option<String>,
+        auth: Option<Arguments>,
     },
     Disconnect {
         namespace: String,
@@ -180,7 +180,7 @@ impl Header {
     }
 }
 
-fn auth(payload: &str) -> Result<Option<String>, ParseError> {
+fn auth(payload: &str) -> Result<Option<Arguments>, ParseError> {
     if payload.is_empty() {
         return Ok(None);
     }
@@ -191,7 +191,7 @@ fn auth(payload: &str) -> Result<Option<String>, ParseError> {
     if json::depth(payload) > DEPTH {
         return Err(ParseError::BadPayload(format!("auth is nested deeper than {DEPTH} levels")));
     }
-    Ok(Some(value.get().to_owned()))
+    Ok(Some(Arguments::join(&[value])))
 }
 
 /// Splits `["name",…]`.
