@@ -20,6 +20,9 @@ pub enum Error {
     /// More requests wait for the connection than [`crate::Options::max_waiting`].
     #[error("too many requests wait for the connection; await some of them first")]
     QueueFull,
+    /// What was given as a certificate is none, or none can be trusted on this machine.
+    #[error("{0}")]
+    BadCertificate(String),
     /// [`crate::Events`] was dropped, or the connection ended for good.
     #[error("the client is closed")]
     Closed,
@@ -34,6 +37,10 @@ pub enum Error {
     /// Whatever answers there is not Parlor, or a broken one.
     #[error("{0}")]
     BadAnswer(String),
+
+    /// What answers there speaks no TLS, or has a certificate that is not trusted.
+    #[error("no secure connection to {to}")]
+    Insecure { to: String, source: io::Error },
 
     // The network's.
     #[error("cannot connect to {to}")]

@@ -18,8 +18,8 @@
 //!
 //! [`Client`] speaks the native protocol: it connects again after a break (back-off with full jitter), joins its rooms
 //! from the last position, and sends again what was not answered, with the same key. [`Socket`] is one WebSocket
-//! connection to any server, and [`api::Api`] the HTTP interface for backends. All of it runs on tokio; addresses are
-//! `ws://` and `http://`.
+//! connection to any server, and [`api::Api`] the HTTP interface for backends. All of it runs on tokio; with
+//! `wss://` and `https://` addresses over TLS ([`Tls`] says whom to trust).
 
 mod address;
 pub mod api;
@@ -31,6 +31,8 @@ mod event;
 mod options;
 mod session;
 mod socket;
+mod stream;
+mod tls;
 
 pub use address::{Address, query_value};
 pub use client::{Client, Events, Message};
@@ -44,3 +46,4 @@ pub use parlor_proto::native::decode as wire;
 pub use parlor_proto::native::decode::Welcome;
 pub use parlor_proto::position::Since;
 pub use socket::{Received, Socket, SocketOptions};
+pub use tls::Tls;

@@ -8,6 +8,7 @@ use crate::address::Address;
 use crate::client::{Client, Events};
 use crate::error::Error;
 use crate::socket::{Socket, SocketOptions};
+use crate::tls::Tls;
 
 /// What is chosen before connecting; begin with [`Options::new`], end with [`Options::connect`].
 #[derive(Clone, Debug)]
@@ -17,13 +18,14 @@ pub struct Options {
     pub(crate) token: Option<String>,
     pub(crate) keep_account: bool,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) tls: Tls,
     pub(crate) reconnect: bool,
     pub(crate) answer_within: Duration,
     pub(crate) max_waiting: usize,
 }
 
 impl Options {
-    /// `address` is `ws://HOST:PORT/ws`; without a path, `/ws` is meant.
+    /// `address` is `ws://HOST:PORT/ws` or `wss://…`; without a path, `/ws` is meant.
     pub fn new(address: impl Into<String>) -> Self {
         Self {
             address: address.into(),
@@ -31,6 +33,7 @@ impl Options {
             token: None,
             keep_account: false,
             headers: Vec::new(),
+            tls: Tls::default(),
             reconnect: true,
             // Longer than a restart of the server takes, so that a publish survives one.
             answer_within: Duration::from_secs(60),
@@ -59,6 +62,11 @@ impl Options {
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
+    }
+
+    /// Whom a `wss://` server must convince; by default, the machine.
+    pub fn tls(self, tls: Tls) -> Self {
+        Self { tls, ..self }
     }
 
     /// Whether to connect again when the connection breaks; on by default.
@@ -117,7 +125,8 @@ impl Options {
         if let Some(token) = token {
             headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
         }
-        SocketOptions { protocols: vec![SUBPROTOCOL.to_owned()], headers, ..SocketOptions::default() }
+        let (protocols, tls) = (vec![SUBPROTOCOL.to_owned()], self.tls.clone());
+        SocketOptions { protocols, headers, tls, ..SocketOptions::default() }
     }
 }
 

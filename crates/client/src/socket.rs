@@ -1,18 +1,23 @@
-//! One WebSocket connection over TCP: any server's, whatever it speaks.
+//! One WebSocket connection over TCP or TLS: any server's, whatever it speaks.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use parlor_proto::native::decode::ServerMessage;
 use parlor_proto::ws::handshake::{ClientHandshake, ClientRequest, Established, Refused as HandshakeRefused};
 use parlor_proto::ws::{CloseCode, Config, Connection, Event, Kind, Role, deflate::Offer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{timeout, timeout_at};
 
 use crate::address::Address;
 use crate::error::{Error, Refused};
+use crate::stream::Stream;
+use crate::tls::Tls;
 
 /// How to open a socket.
 #[derive(Clone, Debug)]
@@ -25,7 +30,9 @@ pub struct SocketOptions {
     pub max_message: usize,
     /// `Some` offers compression.
     pub deflate: Option<Offer>,
-    /// For name look-up, TCP and the opening handshake together.
+    /// Whom a `wss://` address must convince.
+    pub tls: Tls,
+    /// For name look-up, TCP, TLS and the opening handshake together.
     pub timeout: Duration,
 }
 
@@ -37,6 +44,7 @@ impl Default for SocketOptions {
             // A page of a replay is 256 KB, and servers of other makes send more.
             max_message: 16 * 1024 * 1024,
             deflate: None,
+            tls: Tls::default(),
             timeout: Duration::from_secs(10),
         }
     }
@@ -48,10 +56,10 @@ impl Default for SocketOptions {
 /// does neither answers no pings.
 #[derive(Debug)]
 pub struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     conn: Connection,
     protocol: Option<String>,
-    /// Frames that wait to be written, from `written` on.
+    /// Frames that wait to be written, from `written` on; emptied when the stream has flushed them.
     out: Vec<u8>,
     written: usize,
     /// What one read gave and nobody has taken yet.
@@ -121,9 +129,9 @@ impl Socket {
         self.conn.poll_transmit(&mut self.out);
     }
 
-    /// Bytes that are queued and not written yet.
+    /// Bytes that are queued and not written yet; 1 while what was written still lies in the TLS layer.
     pub fn queued(&self) -> usize {
-        self.out.len() - self.written
+        (self.out.len() - self.written).max(usize::from(!self.out.is_empty()))
     }
 
     /// Writes all that is queued. Dropping the future loses nothing.
@@ -131,11 +139,7 @@ impl Socket {
     /// # Errors
     /// The connection broke.
     pub async fn flush(&mut self) -> io::Result<()> {
-        while self.queued() > 0 {
-            self.stream.writable().await?;
-            self.write_now()?;
-        }
-        Ok(())
+        poll_fn(|cx| self.poll_write(cx)).await
     }
 
     /// Sends one text message.
@@ -166,48 +170,64 @@ impl Socket {
 
     /// Waits until the socket can do something, and does it.
     async fn turn(&mut self) -> io::Result<()> {
-        let interest =
-            if self.queued() > 0 { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-        let ready = match self.conn.poll_timeout() {
-            None => self.stream.ready(interest).await?,
-            Some(deadline) => {
-                match tokio::time::timeout_at(deadline.into(), self.stream.ready(interest)).await {
-                    Ok(ready) => ready?,
-                    Err(_) => {
-                        self.conn.handle_timeout(Instant::now());
-                        return Err(ErrorKind::TimedOut.into());
-                    }
-                }
-            }
+        let Some(deadline) = self.conn.poll_timeout() else {
+            return poll_fn(|cx| self.poll_turn(cx)).await;
         };
-        if ready.is_writable() {
-            self.write_now()?;
+        match timeout_at(deadline.into(), poll_fn(|cx| self.poll_turn(cx))).await {
+            Ok(done) => done,
+            Err(_) => {
+                self.conn.handle_timeout(Instant::now());
+                Err(ErrorKind::TimedOut.into())
+            }
         }
-        if ready.is_readable() || ready.is_read_closed() {
-            self.read_now()?;
-        }
-        Ok(())
     }
 
-    fn read_now(&mut self) -> io::Result<()> {
-        let mut buffer = [0; READ];
-        match self.stream.try_read(&mut buffer) {
-            Ok(0) => {
-                if let Some(Event::Closed { code, reason, .. }) = self.conn.receive_eof() {
-                    let reason = if reason.is_empty() { "the connection broke" } else { reason };
-                    self.received.push_back(Received::Closed { code, reason: reason.to_owned() });
-                } else {
-                    self.lost("the connection broke");
-                }
-                Ok(())
-            }
-            Ok(length) => {
-                self.take(&mut buffer[..length]);
+    /// Writes what can be written, and is ready once something was read.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(Err(error)) = self.poll_write(cx) {
+            return Poll::Ready(Err(error));
+        }
+        let mut space = [MaybeUninit::uninit(); READ];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+            Ok(()) if buffer.filled().is_empty() => self.ended(),
+            Ok(()) => {
+                self.take(buffer.filled_mut());
                 // Pongs should not wait for the next turn.
-                self.write_now()
+                if let Poll::Ready(Err(error)) = self.poll_write(cx) {
+                    return Poll::Ready(Err(error));
+                }
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error),
+            // A server that ends TLS without saying so has ended the connection all the same.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => self.ended(),
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.out.len() {
+            let length = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.out[self.written..]))?;
+            if length == 0 {
+                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
+            }
+            self.written += length;
+        }
+        if !self.out.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        }
+        // An idle socket keeps no buffer.
+        self.out = Vec::new();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    fn ended(&mut self) {
+        if let Some(Event::Closed { code, reason, .. }) = self.conn.receive_eof() {
+            let reason = if reason.is_empty() { "the connection broke" } else { reason };
+            self.received.push_back(Received::Closed { code, reason: reason.to_owned() });
+        } else {
+            self.lost("the connection broke");
         }
     }
 
@@ -228,20 +248,6 @@ impl Socket {
         self.conn.poll_transmit(&mut self.out);
     }
 
-    fn write_now(&mut self) -> io::Result<()> {
-        while self.queued() > 0 {
-            match self.stream.try_write(&self.out[self.written..]) {
-                Ok(length) => self.written += length,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            }
-        }
-        // An idle socket keeps no buffer.
-        self.out = Vec::new();
-        self.written = 0;
-        Ok(())
-    }
-
     fn lost(&mut self, why: &str) {
         self.received.push_back(Received::Closed { code: CloseCode::LOST.0, reason: why.to_owned() });
     }
@@ -254,10 +260,7 @@ const READ: usize = 16 * 1024;
 const MAX_REFUSAL: usize = 16 * 1024;
 
 async fn open(address: &Address, options: &SocketOptions) -> Result<Socket, Error> {
-    let unreachable = |source| Error::Unreachable { to: address.authority.clone(), source };
-    let mut stream = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(unreachable)?;
-    // Messages are small and are written whole: waiting for company only delays them.
-    stream.set_nodelay(true)?;
+    let mut stream = Stream::connect(address, &options.tls).await?;
     let mut out = Vec::new();
     let protocols: Vec<&str> = options.protocols.iter().map(String::as_str).collect();
     let headers: Vec<(&str, &str)> =
@@ -271,6 +274,7 @@ async fn open(address: &Address, options: &SocketOptions) -> Result<Socket, Erro
     };
     let mut handshake = ClientHandshake::new(&request, random()?, &mut out);
     stream.write_all(&out).await?;
+    stream.flush().await?;
     let (established, mut rest) = answer(&mut stream, &mut handshake).await?;
     let config = Config {
         max_message: options.max_message,
@@ -288,12 +292,17 @@ async fn open(address: &Address, options: &SocketOptions) -> Result<Socket, Erro
     };
     // The server's first frames may have come with its answer.
     socket.take(&mut rest);
-    socket.write_now()?;
+    // It may have pinged already, or closed.
+    poll_fn(|cx| match socket.poll_write(cx) {
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        _ => Poll::Ready(Ok(())),
+    })
+    .await?;
     Ok(socket)
 }
 
 async fn answer(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     handshake: &mut ClientHandshake,
 ) -> Result<(Established, Vec<u8>), Error> {
     // Kept besides, because a refusal's body stands behind its head.
@@ -319,7 +328,7 @@ async fn answer(
 }
 
 /// The `wanted` bytes behind the head in `all`, or as many of them as are reasonable.
-async fn body(stream: &mut TcpStream, mut all: Vec<u8>, wanted: usize) -> Result<Vec<u8>, Error> {
+async fn body(stream: &mut Stream, mut all: Vec<u8>, wanted: usize) -> Result<Vec<u8>, Error> {
     let start = all.windows(4).position(|four| four == b"\r\n\r\n").map_or(all.len(), |end| end + 4);
     let end = start + wanted.min(MAX_REFUSAL);
     while all.len() < end {

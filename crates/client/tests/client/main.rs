@@ -3,3 +3,4 @@
 mod http;
 mod reconnect;
 mod script;
+mod tls;
