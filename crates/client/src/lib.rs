@@ -28,6 +28,7 @@ mod client;
 mod driver;
 mod error;
 mod event;
+mod native;
 mod options;
 mod session;
 mod socket;

@@ -90,7 +90,7 @@ impl Options {
     /// # Errors
     /// The address is wrong, nothing answers there, or the server says no.
     pub async fn connect(self) -> Result<(Client, Events), Error> {
-        crate::driver::start(self, None).await
+        crate::native::start(self, None).await
     }
 
     /// Connects to any WebSocket server: to exactly this address, and only if nothing speaks WebSocket at its root, to
@@ -99,7 +99,7 @@ impl Options {
     /// # Errors
     /// The address is wrong, nothing answers there, or the server says no.
     pub async fn connect_any(self) -> Result<Opened, Error> {
-        crate::driver::start_any(self).await
+        crate::native::start_any(self).await
     }
 
     /// The address as it was given, with the name when no token says who this is.

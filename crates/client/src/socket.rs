@@ -101,16 +101,27 @@ impl Socket {
     /// None after the handshake: a broken connection is [`Received::Closed`] with 1006.
     pub async fn recv(&mut self) -> Received {
         loop {
-            if let Some(received) = self.received.pop_front() {
-                if matches!(received, Received::Closed { .. }) {
-                    self.received.push_back(received.clone());
-                }
+            if let Some(received) = self.recv_or_drain().await {
                 return received;
             }
+        }
+    }
+
+    /// The same; `None` when nothing has arrived, but all that was queued is written.
+    pub(crate) async fn recv_or_drain(&mut self) -> Option<Received> {
+        let queued = self.queued() > 0;
+        while self.received.is_empty() {
             if let Err(error) = self.turn().await {
                 self.lost(&error.to_string());
+            } else if queued && self.queued() == 0 && self.received.is_empty() {
+                return None;
             }
         }
+        let received = self.received.pop_front();
+        if let Some(closed @ Received::Closed { .. }) = &received {
+            self.received.push_back(closed.clone());
+        }
+        received
     }
 
     /// Queues a text message; `false` when the connection is closing.
@@ -182,11 +193,17 @@ impl Socket {
         }
     }
 
-    /// Writes what can be written, and is ready once something was read.
+    /// Writes what can be written, and reads; is ready once something was read, or the last of the queue written.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Poll::Ready(Err(error)) = self.poll_write(cx) {
-            return Poll::Ready(Err(error));
+        let queued = self.queued() > 0;
+        let drained = self.poll_write(cx)?.is_ready() && queued;
+        match self.poll_read(cx) {
+            Poll::Pending if drained => Poll::Ready(Ok(())),
+            read => read,
         }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut space = [MaybeUninit::uninit(); READ];
         let mut buffer = ReadBuf::uninit(&mut space);
         match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
@@ -194,9 +211,7 @@ impl Socket {
             Ok(()) => {
                 self.take(buffer.filled_mut());
                 // Pongs should not wait for the next turn.
-                if let Poll::Ready(Err(error)) = self.poll_write(cx) {
-                    return Poll::Ready(Err(error));
-                }
+                let _ = self.poll_write(cx)?;
             }
             // A server that ends TLS without saying so has ended the connection all the same.
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => self.ended(),
@@ -293,11 +308,7 @@ async fn open(address: &Address, options: &SocketOptions) -> Result<Socket, Erro
     // The server's first frames may have come with its answer.
     socket.take(&mut rest);
     // It may have pinged already, or closed.
-    poll_fn(|cx| match socket.poll_write(cx) {
-        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-        _ => Poll::Ready(Ok(())),
-    })
-    .await?;
+    let _ = poll_fn(|cx| Poll::Ready(socket.poll_write(cx))).await?;
     Ok(socket)
 }
 
