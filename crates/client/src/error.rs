@@ -34,6 +34,9 @@ pub enum Error {
     /// The server ended the connection and said why; [`Error::may_retry`] tells whether this client may come back.
     #[error("the server ended the connection: {reason} ({code})")]
     Ended { code: u16, reason: String, retry_after: Option<Duration> },
+    /// Whoever answers there, a proxy perhaps, cannot serve now.
+    #[error("the server answered with status {status}: it cannot serve now")]
+    Unavailable { status: u16 },
     /// Whatever answers there is not Parlor, or a broken one.
     #[error("{0}")]
     BadAnswer(String),
@@ -87,6 +90,7 @@ impl Error {
     pub fn may_retry(&self) -> bool {
         match self {
             Error::Unreachable { .. } | Error::Broken(_) | Error::Disconnected | Error::Timeout(_) => true,
+            Error::Unavailable { .. } => true,
             Error::Ended { code, .. } => CloseCode(*code).reconnect(),
             Error::Refused(refused) => refused.known().is_some_and(Code::is_temporary),
             _ => false,

@@ -359,6 +359,7 @@ pub(crate) fn refusal(status: u16, body: &[u8]) -> Error {
         return Error::Refused(Refused::from(error));
     }
     let hint = match status {
+        429 | 502..=504 => return Error::Unavailable { status },
         300..=399 => "; it points elsewhere, and this client does not follow",
         401 | 403 => "; it wants to know who this is, or does not want this one",
         404 => "; nothing is at this path",

@@ -84,10 +84,15 @@ async fn a_refused_handshake_says_why() {
             "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
             "the server answered with status 404; nothing is at this path",
         ),
+        (
+            "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
+            "the server answered with status 502: it cannot serve now",
+        ),
         ("220 smtp.example ESMTP\r\n\r\n", "the server's answer is not one of HTTP/1.1"),
     ] {
         let (opened, _) = tokio::join!(Socket::open(&address, &options), answer(&script, "\r\n\r\n", reply));
-        assert_eq!(opened.unwrap_err().to_string(), expected);
+        let error = opened.unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.may_retry()), (expected, reply.contains("502")));
     }
 }
 
