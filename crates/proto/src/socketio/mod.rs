@@ -6,6 +6,7 @@
 
 mod arguments;
 mod binary;
+pub mod client;
 mod decode;
 pub mod encode;
 pub mod msgpack;
