@@ -73,7 +73,7 @@ pub(crate) trait Protocol: Sized + Send + 'static {
     fn handle_timeout(&mut self, socket: &mut Socket, given: &mut Queue<Self>) -> Result<(), Error>;
 
     /// Queues the last words of a client that leaves by itself.
-    fn leave(&mut self, socket: &mut Socket);
+    fn leave(&mut self, socket: &mut Socket, given: &mut Queue<Self>);
 
     /// The connection ended.
     fn disconnected(&mut self, error: &Error, given: &mut Queue<Self>);
@@ -185,7 +185,7 @@ impl<P: Protocol> Driver<P> {
                         self.take(Some(more), Some(&mut socket));
                     }
                     if self.over {
-                        self.protocol.leave(&mut socket);
+                        self.protocol.leave(&mut socket, &mut self.given);
                         socket.close(CloseCode::NORMAL.0, "").await;
                         return Error::Closed;
                     }

@@ -17,7 +17,13 @@ pub enum Error {
     /// What was given to be sent has no JSON form.
     #[error("the data has no JSON form")]
     NoJson(#[source] serde_json::Error),
-    /// More requests wait for the connection than [`crate::Options::max_waiting`].
+    /// A name that Socket.IO keeps for itself.
+    #[error("{0} is an event of Socket.IO itself")]
+    BadEvent(String),
+    /// The server takes no message of this length; it would end the connection.
+    #[error("{length} bytes are more than the {limit} that the server takes at once")]
+    TooLarge { length: usize, limit: usize },
+    /// More requests wait for the connection than `max_waiting` of the options allows.
     #[error("too many requests wait for the connection; await some of them first")]
     QueueFull,
     /// What was given as a certificate is none, or none can be trusted on this machine.
@@ -34,6 +40,12 @@ pub enum Error {
     /// The server ended the connection and said why; [`Error::may_retry`] tells whether this client may come back.
     #[error("the server ended the connection: {reason} ({code})")]
     Ended { code: u16, reason: String, retry_after: Option<Duration> },
+    /// A Socket.IO namespace refused; `data` is JSON text, if the server said more.
+    #[error("the namespace refuses: {message}")]
+    NamespaceRefused { message: String, data: Option<String> },
+    /// A Socket.IO server ended the connection on purpose; it does not want this client back.
+    #[error("the server ended the connection")]
+    Dismissed,
     /// Whoever answers there, a proxy perhaps, cannot serve now.
     #[error("the server answered with status {status}: it cannot serve now")]
     Unavailable { status: u16 },

@@ -32,6 +32,7 @@ mod native;
 mod options;
 mod session;
 mod socket;
+mod socketio;
 mod stream;
 mod tls;
 
@@ -46,5 +47,10 @@ pub use parlor_proto::native::command::{Begin, Range};
 pub use parlor_proto::native::decode as wire;
 pub use parlor_proto::native::decode::Welcome;
 pub use parlor_proto::position::Since;
+/// What Socket.IO events and acks carry.
+pub use parlor_proto::socketio::{Arguments, Binary, Value};
 pub use socket::{Received, Socket, SocketOptions};
+pub use socketio::{
+    Ack, Acknowledged, Disconnect, Incoming, SocketIo, SocketIoEvent, SocketIoEvents, SocketIoOptions,
+};
 pub use tls::Tls;

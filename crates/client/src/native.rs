@@ -164,7 +164,7 @@ impl Protocol for Native {
         Ok(())
     }
 
-    fn leave(&mut self, _socket: &mut Socket) {}
+    fn leave(&mut self, _socket: &mut Socket, _given: &mut Queue<Self>) {}
 
     fn disconnected(&mut self, _error: &Error, given: &mut Queue<Self>) {
         given.extend(self.session.disconnected());

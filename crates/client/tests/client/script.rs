@@ -108,8 +108,16 @@ impl Script {
 
 impl Peer {
     pub(crate) async fn say(&mut self, text: &str) {
+        self.send(Kind::Text, text.as_bytes()).await;
+    }
+
+    pub(crate) async fn say_binary(&mut self, bytes: &[u8]) {
+        self.send(Kind::Binary, bytes).await;
+    }
+
+    async fn send(&mut self, kind: Kind, payload: &[u8]) {
         let mut out = Vec::new();
-        self.conn.write_message(Kind::Text, text.as_bytes(), &mut out);
+        self.conn.write_message(kind, payload, &mut out);
         self.stream.write_all(&out).await.unwrap();
     }
 
@@ -117,7 +125,7 @@ impl Peer {
         assert_eq!(self.hear().await, text);
     }
 
-    /// The next text, whatever it is; "closed CODE" at the end.
+    /// The next text, whatever it is; "binary […]" for bytes, and "closed CODE" at the end.
     pub(crate) async fn hear(&mut self) -> String {
         while self.texts.is_empty() {
             let mut buffer = [0; 4096];
@@ -126,6 +134,7 @@ impl Peer {
             while let Some(event) = arrived.poll_event() {
                 match event {
                     Event::Text(text) => self.texts.push(text.to_owned()),
+                    Event::Binary(bytes) => self.texts.push(format!("binary {bytes:?}")),
                     Event::Closed { code, .. } => self.texts.push(format!("closed {code}")),
                     _ => {}
                 }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::arguments::Arguments;
 use super::decode::{Decoder, Packet, ParseError, bad, parse_header};
 use super::encode::head;
-use crate::json::{compact, write_text};
+use crate::json::{compact, text as json_text, write_text};
 
 /// A packet of a server.
 #[derive(Debug, PartialEq, Eq)]
@@ -103,6 +103,23 @@ fn refused(namespace: String, payload: &str) -> ServerPacket {
         }
         Err(_) => ServerPacket::ConnectError { namespace, message: payload.to_owned(), data: None },
     }
+}
+
+/// Takes off the offset that a server which recovers connections puts behind an event's arguments: a last argument that
+/// is text. The protocol has no other mark, so that of an event that a server sends without one, that argument is taken.
+pub fn split_offset(arguments: Arguments) -> (Arguments, Option<String>) {
+    let (text, count) = (arguments.text(), arguments.len());
+    if !text.ends_with('"') {
+        return (arguments, None);
+    }
+    let list = format!("[{text}]");
+    let values: Vec<&RawValue> = serde_json::from_str(&list).unwrap_or_default();
+    let Some((last, offset)) = values.last().and_then(|last| Some((last.get(), json_text(last)?))) else {
+        return (arguments, None);
+    };
+    let rest = &text[..text.len() - last.len()];
+    let attachments = arguments.attachments().to_vec();
+    (Arguments::from_parts(rest.trim_end_matches(','), count - 1, attachments), Some(offset.into_owned()))
 }
 
 /// What a client shows at the door.
@@ -263,6 +280,21 @@ mod tests {
         check("/admin", Entry { auth, pid, offset }, r#"0/admin,{"pid":"p","offset":"o","token":"t"}"#);
         // An offset belongs to a connection.
         check("/", Entry { offset, ..Entry::default() }, "0");
+    }
+
+    #[test]
+    fn an_offset_is_a_last_argument_that_is_text() {
+        for (text, expected, offset) in [
+            ("", "", None),
+            ("1", "1", None),
+            (r#""o""#, "", Some("o")),
+            (r#"{"a":"b"}"#, r#"{"a":"b"}"#, None),
+            (r#""a,b",["c"],"o\"\\p""#, r#""a,b",["c"]"#, Some("o\"\\p")),
+        ] {
+            let arguments = Arguments::parse(&format!("[{text}]"), Vec::new()).unwrap();
+            let expected = Arguments::parse(&format!("[{expected}]"), Vec::new()).unwrap();
+            assert_eq!(split_offset(arguments), (expected, offset.map(str::to_owned)), "{text}");
+        }
     }
 
     #[test]
