@@ -47,6 +47,8 @@ pub(super) struct Session {
     /// How many connections there have been: an ack belongs to one.
     connection: u64,
     decoder: ServerDecoder,
+    /// Events that came before the CONNECT: so Node's server sends what a recovered connection has missed.
+    early: Vec<Incoming>,
     /// From one ping of the server to when it is dead.
     patience: Duration,
     /// The server is dead then.
@@ -105,6 +107,7 @@ impl Session {
             stage: Stage::Away,
             connection: 0,
             decoder: ServerDecoder::default(),
+            early: Vec::new(),
             patience: Duration::ZERO,
             due: Instant::now(),
             control: VecDeque::new(),
@@ -158,7 +161,7 @@ impl Session {
             match self.outbox.pop_front()? {
                 Waiting::Attachment(bytes) => return Some(Frame::Binary(bytes)),
                 Waiting::Mark { caller, .. } => {
-                    given.push_back(Given::Answer(caller, Ok(Arguments::default())))
+                    given.push_back(Given::Answer(caller, Ok(Arguments::default())));
                 }
                 Waiting::Emit { message, ack, .. } => {
                     if let Some(id) = ack {
@@ -252,6 +255,7 @@ impl Session {
                 self.pid = pid;
                 self.stage = Stage::Open;
                 given.push_back(Given::Event(SocketIoEvent::Connected { sid, recovered }));
+                given.extend(self.early.drain(..).map(|event| Given::Event(SocketIoEvent::Event(event))));
                 Ok(())
             }
             (Stage::Entering, ServerPacket::ConnectError { namespace, message, data })
@@ -267,6 +271,16 @@ impl Session {
             {
                 let incoming = self.event(id, event, arguments);
                 given.push_back(Given::Event(SocketIoEvent::Event(incoming)));
+                Ok(())
+            }
+            (Stage::Entering, ServerPacket::Event { namespace, id, event, arguments })
+                if namespace == self.shared.namespace =>
+            {
+                if self.early.len() >= MAX_EARLY {
+                    return Err(not_socketio());
+                }
+                let incoming = self.event(id, event, arguments);
+                self.early.push(incoming);
                 Ok(())
             }
             (Stage::Open, ServerPacket::Ack { namespace, id, arguments })
@@ -354,12 +368,16 @@ impl Session {
         self.stage = Stage::Away;
         self.decoder = ServerDecoder::default();
         self.control.clear();
+        self.early.clear();
         // Attachments without their packet.
         while let Some(Waiting::Attachment(_)) = self.outbox.front() {
             self.outbox.pop_front();
         }
     }
 }
+
+/// Events before the CONNECT: far more than a replay holds, and still a bound on what a broken server costs.
+const MAX_EARLY: usize = 100_000;
 
 /// A Socket.IO packet as the text of an Engine.IO message.
 pub(super) fn message(write: impl FnOnce(&mut Vec<u8>)) -> String {
@@ -641,6 +659,20 @@ mod tests {
         test.connect(r#"40{"sid":"s","pid":"p"}"#);
         assert_eq!(test.sent(), [r#"40{"pid":"p","offset":"o1","t":1}"#]);
         assert_eq!(test.given(), ["Disconnected(TransportClose)", "s true"]);
+        // Node's server sends what was missed before it lets the client in.
+        test.session.disconnected(&Error::Disconnected, &mut test.given);
+        test.given.clear();
+        test.session.opening();
+        test.receive(OPEN).unwrap();
+        assert_eq!(test.sent(), [r#"40{"pid":"p","offset":"o1","t":1}"#]);
+        test.receive(r#"42["a",3,"o3"]"#).unwrap();
+        assert_eq!(test.given(), [""; 0]);
+        test.receive(r#"40{"sid":"s","pid":"p"}"#).unwrap();
+        assert_eq!(test.given(), ["s true", r#"a 3 Some("o3")"#]);
+        test.session.disconnected(&Error::Disconnected, &mut test.given);
+        test.connect(r#"40{"sid":"s","pid":"p"}"#);
+        assert_eq!(test.sent(), [r#"40{"pid":"p","offset":"o3","t":1}"#]);
+        test.given.clear();
         // Another life of the server.
         test.session.disconnected(&Error::Disconnected, &mut test.given);
         test.connect(r#"40{"sid":"s2","pid":"p2"}"#);
