@@ -15,7 +15,9 @@ function certificate(t) {
   const folder = mkdtempSync(join(tmpdir(), 'parlor-tls-'));
   t.after(() => rmSync(folder, { recursive: true }));
   const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
-  const what = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '1', '-nodes'];
+  // The certificate of a server, not of an authority: the client does not take the one for the other.
+  const what = ['-subj', '/CN=127.0.0.1', '-days', '1', '-nodes',
+    '-addext', 'subjectAltName=IP:127.0.0.1', '-addext', 'basicConstraints=critical,CA:FALSE'];
   try {
     execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-keyout', key, '-out', cert, ...what], { stdio: 'pipe' });
   } catch (error) {

@@ -140,7 +140,8 @@ fn refused(error: &Error) {
         Error::NamespaceRefused { data: Some(data), .. } => serde_json::from_str(data).ok(),
         _ => None::<serde_json::Value>,
     };
-    print(&json!({"saw": "refused", "error": error.to_string(), "data": data}));
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    print(&json!({"saw": "refused", "error": format!("{error}{cause}"), "data": data}));
 }
 
 fn print(line: &serde_json::Value) {
