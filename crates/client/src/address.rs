@@ -9,6 +9,7 @@ use crate::error::Error;
 pub struct Address {
     /// Name or IP address, without the brackets of IPv6.
     pub host: String,
+    /// 1 to 65535.
     pub port: u16,
     /// Whether TLS is spoken there: `wss` and `https`.
     pub tls: bool,

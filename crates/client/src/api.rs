@@ -33,10 +33,14 @@ pub struct Api {
 /// Something to be published by the application itself.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 pub struct Publish<'a> {
+    /// Where to.
     pub room: &'a str,
+    /// At most 64 KB of JSON.
     pub data: &'a RawValue,
+    /// What kind of message it is; `message` if nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<&'a str>,
+    /// The same key is stored once, however often it is sent within the server's window.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<&'a str>,
 }

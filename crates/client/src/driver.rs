@@ -63,6 +63,9 @@ pub(crate) trait Protocol: Sized + Send + 'static {
         given: &mut Queue<Self>,
     ) -> Result<(), Error>;
 
+    /// All that was queued has been written: there is room for more.
+    fn drained(&mut self, socket: &mut Socket, given: &mut Queue<Self>);
+
     /// When [`Protocol::handle_timeout`] has something to do.
     fn poll_timeout(&self) -> Instant;
 
@@ -191,6 +194,9 @@ impl<P: Protocol> Driver<P> {
                     }
                 }
                 received = next(&mut socket, reads), if reads || queued > 0 => {
+                    if socket.queued() == 0 {
+                        self.protocol.drained(&mut socket, &mut self.given);
+                    }
                     if let Some(received) = received
                         && let Err(error) = self.protocol.receive(received, &mut socket, &mut self.given)
                     {

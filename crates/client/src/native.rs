@@ -150,6 +150,8 @@ impl Protocol for Native {
         Ok(())
     }
 
+    fn drained(&mut self, _socket: &mut Socket, _given: &mut Queue<Self>) {}
+
     fn poll_timeout(&self) -> Instant {
         self.due
     }

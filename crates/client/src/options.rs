@@ -133,6 +133,7 @@ impl Options {
 /// What [`Options::connect_any`] found.
 #[derive(Debug)]
 pub enum Opened {
+    /// Parlor.
     Parlor(Client, Events),
     /// A server of another kind.
     Plain(Socket),

@@ -69,13 +69,17 @@ pub struct Socket {
 /// What arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
+    /// A whole text message.
     Text(String),
+    /// A whole binary message.
     Binary(Vec<u8>),
     /// A ping (which has been answered) or a pong: the other side lives.
     Alive,
     /// The connection is over; 1006 when it broke, 1005 when the peer gave no code. Given again at every call.
     Closed {
+        /// Of the close frame.
         code: u16,
+        /// What the peer said with it, or what broke; may be empty.
         reason: String,
     },
 }
@@ -174,9 +178,12 @@ impl Socket {
     pub async fn close(mut self, code: u16, reason: &str) {
         self.start_close(code, reason);
         while !matches!(self.recv().await, Received::Closed { .. }) {}
-        // The other side may have gone already; there is nobody left to tell.
-        let _ = self.flush().await;
-        let _ = self.stream.shutdown().await;
+        // The other side may have gone already, or may have stopped reading; there is nobody left to tell.
+        let _ = timeout(GOODBYE, async {
+            self.flush().await?;
+            self.stream.shutdown().await
+        })
+        .await;
     }
 
     /// Waits until the socket can do something, and does it.
@@ -267,6 +274,9 @@ impl Socket {
         self.received.push_back(Received::Closed { code: CloseCode::LOST.0, reason: why.to_owned() });
     }
 }
+
+/// For the answer to a close and the end of TLS: they fit into any buffer that is not full already.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Bytes of one read: what a loopback or network burst gives, and still fine on a stack.
 const READ: usize = 16 * 1024;

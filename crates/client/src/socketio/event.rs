@@ -17,13 +17,23 @@ use crate::error::Error;
 pub enum SocketIoEvent {
     /// The namespace is open, for the first time or again. `recovered`: the server has kept this connection's rooms, and
     /// what was missed follows; otherwise there may be a gap.
-    Connected { sid: String, recovered: bool },
+    Connected {
+        /// The server's name for this connection; the same again if it was recovered.
+        sid: String,
+        /// False at the first connection.
+        recovered: bool,
+    },
     /// An event of the application.
     Event(Incoming),
     /// The connection is gone.
     Disconnected(Disconnect),
     /// The next attempt to connect comes after this wait.
-    Waiting { wait: Duration, error: Error },
+    Waiting {
+        /// From now.
+        wait: Duration,
+        /// Why the last connection ended, or the last attempt failed.
+        error: Error,
+    },
     /// It is over. Nothing follows.
     Closed(Error),
 }

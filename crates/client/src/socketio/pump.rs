@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 use super::session::{Frame, Session};
 use super::{Asked, SocketIoEvent};
 use crate::address::Address;
-use crate::driver::{HELLO, Protocol, Queue};
+use crate::driver::{HELLO, OUT, Protocol, Queue};
 use crate::error::Error;
 use crate::socket::{Received, Socket, SocketOptions};
 
@@ -28,12 +28,12 @@ impl Pump {
         Ok(())
     }
 
+    /// What does not fit stays in the session: it is not on its way if the connection breaks.
     fn transmit(&mut self, socket: &mut Socket, given: &mut Queue<Self>) {
-        while let Some(frame) = self.session.poll_transmit(given) {
-            match frame {
-                Frame::Text(text) => socket.queue_text(&text),
-                Frame::Binary(bytes) => socket.queue_binary(&bytes),
-            };
+        while socket.queued() < OUT
+            && let Some(frame) = self.session.poll_transmit(given)
+        {
+            queue(socket, frame);
         }
     }
 }
@@ -69,12 +69,14 @@ impl Protocol for Pump {
         socket: &mut Socket,
         given: &mut Queue<Self>,
     ) -> Result<(), Error> {
-        if socket.queued() == 0 {
-            self.session.drained();
-        }
         self.session.receive(Instant::now(), received, given)?;
         self.transmit(socket, given);
         Ok(())
+    }
+
+    fn drained(&mut self, socket: &mut Socket, given: &mut Queue<Self>) {
+        self.session.drained();
+        self.transmit(socket, given);
     }
 
     fn poll_timeout(&self) -> Instant {
@@ -87,7 +89,9 @@ impl Protocol for Pump {
 
     fn leave(&mut self, socket: &mut Socket, given: &mut Queue<Self>) {
         self.session.leave();
-        self.transmit(socket, given);
+        while let Some(frame) = self.session.poll_transmit(given) {
+            queue(socket, frame);
+        }
     }
 
     fn disconnected(&mut self, error: &Error, given: &mut Queue<Self>) {
@@ -117,4 +121,11 @@ impl Protocol for Pump {
     fn over(error: Error) -> SocketIoEvent {
         SocketIoEvent::Closed(error)
     }
+}
+
+fn queue(socket: &mut Socket, frame: Frame) {
+    match frame {
+        Frame::Text(text) => socket.queue_text(&text),
+        Frame::Binary(bytes) => socket.queue_binary(&bytes),
+    };
 }

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use parlor_proto::engineio::{Kind, Packet};
+use parlor_proto::native::decode::ServerMessage;
 use parlor_proto::socketio::client::{Entry, Opened, ServerDecoder, ServerPacket, enter, split_offset};
 use parlor_proto::socketio::{Arguments, encode};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -261,7 +262,11 @@ impl Session {
             (Stage::Entering, ServerPacket::ConnectError { namespace, message, data })
                 if namespace == self.shared.namespace =>
             {
-                Err(Error::NamespaceRefused { message, data })
+                // Parlor's refusals are the same on every protocol, and say whether to try again.
+                match data.as_deref().map(ServerMessage::parse) {
+                    Some(Ok(ServerMessage::Error(error))) => Err(Error::Refused(error.into())),
+                    _ => Err(Error::NamespaceRefused { message, data }),
+                }
             }
             (_, ServerPacket::Disconnect { namespace }) if namespace == self.shared.namespace => {
                 Err(Error::Dismissed)
@@ -512,6 +517,35 @@ mod tests {
         let refused = test.receive(r#"44{"message":"no","data":{"code":7}}"#).unwrap_err();
         let Error::NamespaceRefused { message, data } = refused else { panic!("{refused}") };
         assert_eq!((&*message, data.as_deref()), ("no", Some(r#"{"code":7}"#)));
+    }
+
+    #[test]
+    fn a_refusal_of_parlor_is_one_with_a_code() {
+        let mut test = Test::new();
+        test.session.opening();
+        test.receive(OPEN).unwrap();
+        let text =
+            r#"44{"message":"wait","data":{"type":"error","code":"busy","message":"wait","retry_after":2}}"#;
+        let refused = test.receive(text).unwrap_err();
+        assert_eq!(refused.to_string(), "busy: wait");
+        assert_eq!((refused.may_retry(), refused.retry_after()), (true, Some(Duration::from_secs(2))));
+    }
+
+    #[test]
+    fn what_was_sent_in_part_is_not_sent_again() {
+        let mut test = Test::open(r#"40{"sid":"s"}"#);
+        test.sent();
+        let binary = parlor_proto::socketio::Binary(Bytes::from_static(b"x"));
+        test.client.emit("file", &(&binary, &binary)).unwrap();
+        test.client.emit("a", &()).unwrap();
+        while let Ok(asked) = test.asked.try_recv() {
+            test.session.ask(asked);
+        }
+        test.session.poll_transmit(&mut test.given).unwrap();
+        test.session.poll_transmit(&mut test.given).unwrap();
+        test.session.disconnected(&Error::Disconnected, &mut test.given);
+        test.connect(r#"40{"sid":"s"}"#);
+        assert_eq!(test.sent(), [r#"40{"t":1}"#, r#"42["a"]"#]);
     }
 
     #[test]
