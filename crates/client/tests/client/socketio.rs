@@ -199,3 +199,16 @@ async fn a_flood_of_emits_waits_for_the_network_and_keeps_its_order() {
     };
     timeout(PATIENCE, async { tokio::join!(emit, hear) }).await.unwrap();
 }
+
+#[tokio::test]
+async fn an_emit_that_is_larger_than_the_sockets_share_arrives_whole() {
+    let (script, address) = Script::new().await;
+    let (client, _events, mut peer) = connect(&script, &address).await;
+    let parts: Vec<Binary> = (0..5).map(|part| Binary(vec![part; 200_000].into())).collect();
+    client.emit("file", &parts).unwrap();
+    assert!(peer.hear().await.starts_with(r#"455-["file",{"_placeholder":true,"num":0},"#));
+    for part in 0..5 {
+        let heard = peer.hear().await;
+        assert!(heard.starts_with(&format!("binary [{part}, {part}, ")), "{}", &heard[..20]);
+    }
+}
