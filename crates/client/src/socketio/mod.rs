@@ -2,6 +2,7 @@
 
 mod event;
 mod options;
+mod outbox;
 mod pump;
 mod session;
 
@@ -98,7 +99,8 @@ impl SocketIo {
     }
 
     /// Sends an event and waits for the server's ack: its arguments. The event has its place in the order when this
-    /// returns, whether or not the future is awaited. If the time is over before there is a connection, it is not sent.
+    /// returns. While there is no connection to send it on, it is taken back by dropping the future, and when its time is
+    /// over.
     ///
     /// # Errors
     /// Those of [`SocketIo::emit`]; [`Error::Disconnected`] when the connection ended before the ack came, and

@@ -2,7 +2,8 @@
 //!
 //! [`Decoder`] turns the messages of a session into [`Packet`]s, with their attachments; [`encode`] writes them as text,
 //! [`msgpack`] in the other parser's form. What an event carries are its [`Arguments`]: JSON text as it was sent, and
-//! the attachments that placeholders in it stand for. [`client`] is the other side of it all. The published document is `socket.io-protocol`, revision 5.
+//! the attachments that placeholders in it stand for. [`client`] is the other side of it all. The
+//! published document is `socket.io-protocol`, revision 5.
 
 mod arguments;
 mod binary;
