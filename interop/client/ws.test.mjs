@@ -27,6 +27,16 @@ test('text and bytes are echoed, short and long', async (t) => {
   assert.deepEqual(await client.next(), { saw: 'binary', bytes });
 });
 
+test('compressed messages go both ways', async (t) => {
+  const { client, socket } = await open(t, { perMessageDeflate: { threshold: 0 } });
+  assert.match(socket.extensions, /permessage-deflate/);
+  socket.on('message', (data, binary) => socket.send(data, { binary }));
+  for (const text of ['hi', '大厅 '.repeat(50_000), '大厅 '.repeat(1000), '']) {
+    client.do('text', { text });
+    assert.deepEqual(await client.next(), { saw: 'text', text });
+  }
+});
+
 test('fragments are put together and pings are answered', async (t) => {
   const { client, socket } = await open(t);
   const answered = once(socket, 'pong');

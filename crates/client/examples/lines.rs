@@ -8,8 +8,8 @@
 use std::io::BufRead;
 
 use parlor_client::{
-    Address, Arguments, Binary, Error, Incoming, Received, Socket, SocketIo, SocketIoEvent, SocketOptions,
-    Value,
+    Address, Arguments, Binary, Error, Incoming, Offer, Received, Socket, SocketIo, SocketIoEvent,
+    SocketOptions, Value,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -54,7 +54,8 @@ async fn main() {
 }
 
 async fn websocket(address: &str, mut orders: mpsc::Receiver<Order>) -> Result<(), Error> {
-    let mut socket = Socket::open(&Address::parse(address)?, &SocketOptions::default()).await?;
+    let options = SocketOptions { deflate: Some(Offer::default()), ..SocketOptions::default() };
+    let mut socket = Socket::open(&Address::parse(address)?, &options).await?;
     print(&json!({"saw": "connected"}));
     loop {
         tokio::select! {

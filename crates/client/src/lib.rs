@@ -102,6 +102,8 @@ pub use parlor_proto::native::decode::Welcome;
 pub use parlor_proto::position::Since;
 /// What Socket.IO events and acks carry.
 pub use parlor_proto::socketio::{Arguments, Binary, Value};
+/// Which compression to offer.
+pub use parlor_proto::ws::deflate::Offer;
 pub use socket::{Received, Socket, SocketOptions};
 pub use socketio::{
     Ack, Acknowledged, Disconnect, Incoming, SocketIo, SocketIoEvent, SocketIoEvents, SocketIoOptions,
