@@ -226,9 +226,11 @@ async fn next(socket: &mut Socket, read: bool) -> Option<Received> {
     if read {
         return socket.recv_or_drain().await;
     }
-    // A write that fails is noticed by the next read.
-    let _ = socket.flush().await;
-    None
+    match socket.flush().await {
+        Ok(()) => None,
+        // The next read tells of it, in its turn.
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// Hands out what comes first, waiting for room if it is an event. Dropping the future loses nothing.

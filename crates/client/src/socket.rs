@@ -362,6 +362,11 @@ async fn body(stream: &mut Stream, mut all: Vec<u8>, wanted: usize) -> Result<Ve
     Ok(all.get(start..end.min(all.len())).unwrap_or_default().to_vec())
 }
 
+#[derive(serde::Deserialize)]
+struct Said {
+    message: String,
+}
+
 /// What an answer other than 101 says: Parlor's own refusals are JSON, other servers get a sentence made for them.
 pub(crate) fn refusal(status: u16, body: &[u8]) -> Error {
     let text = String::from_utf8_lossy(body);
@@ -376,7 +381,9 @@ pub(crate) fn refusal(status: u16, body: &[u8]) -> Error {
         426 => "; it is not a WebSocket address",
         _ => "",
     };
-    Error::BadAnswer(format!("the server answered with status {status}{hint}"))
+    // Engine.IO servers, and many others, say more in this form.
+    let said = serde_json::from_slice::<Said>(body).map(|said| format!(": {}", said.message));
+    Error::BadAnswer(format!("the server answered with status {status}{hint}{}", said.unwrap_or_default()))
 }
 
 /// Random bytes from the system.

@@ -81,6 +81,10 @@ async fn a_refused_handshake_says_why() {
             "name_taken: ann is taken",
         ),
         (
+            "HTTP/1.1 400 Bad Request\r\nContent-Length: 42\r\n\r\n{\"code\":0,\"message\":\"Transport unknown\"}  ",
+            "the server answered with status 400: Transport unknown",
+        ),
+        (
             "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
             "the server answered with status 404; nothing is at this path",
         ),
