@@ -23,6 +23,9 @@ impl Pump {
         self.session.opening();
         while !self.session.is_open() {
             let received = socket.recv().await;
+            if socket.queued() == 0 {
+                self.session.drained();
+            }
             self.receive(received, socket, given)?;
         }
         Ok(())

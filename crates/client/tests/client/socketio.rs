@@ -88,6 +88,24 @@ async fn bytes_travel_as_attachments() {
 }
 
 #[tokio::test]
+async fn a_server_that_takes_its_time_gets_every_pong() {
+    let (script, address) = Script::new().await;
+    let serve = async {
+        let mut peer = script.open_as(None).await;
+        peer.say(OPEN).await;
+        peer.expect("40").await;
+        for _ in 0..3 {
+            peer.say("2").await;
+            peer.expect("3").await;
+        }
+        peer.say(r#"40{"sid":"s1"}"#).await;
+        peer
+    };
+    let (connected, _peer) = tokio::join!(SocketIo::options(&address).connect(), serve);
+    connected.unwrap();
+}
+
+#[tokio::test]
 async fn a_namespace_that_refuses_says_why() {
     let (script, address) = Script::new().await;
     let auth = std::collections::BTreeMap::from([("token", "t")]);
