@@ -83,10 +83,10 @@ struct Waiting {
 
 /// What stands before the payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Header {
+pub(super) struct Header {
     kind: u8,
     attachments: usize,
-    namespace: String,
+    pub(super) namespace: String,
     id: Option<u64>,
 }
 
@@ -100,12 +100,21 @@ impl Decoder {
             return Err(ParseError::Unexpected);
         }
         let (header, payload) = parse_header(text)?;
+        // CONNECT_ERROR is for servers to say.
+        if header.kind == b'4' {
+            return Err(ParseError::UnknownType);
+        }
         if header.attachments == 0 {
             return header.packet(payload, Vec::new()).map(Some);
         }
         let payload = payload.to_owned();
         self.waiting = Some(Box::new(Waiting { header, payload, attachments: Vec::new() }));
         Ok(None)
+    }
+
+    /// Whether attachments are to follow.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
     }
 
     /// Takes a binary message, which is an attachment.
@@ -122,10 +131,9 @@ impl Decoder {
 }
 
 /// `<type>[<attachments>-][<namespace>,][<id>]<payload>`
-fn parse_header(text: &str) -> Result<(Header, &str), ParseError> {
+pub(super) fn parse_header(text: &str) -> Result<(Header, &str), ParseError> {
     let kind = *text.as_bytes().first().ok_or(ParseError::UnknownType)?;
-    // CONNECT_ERROR (4) is for servers to say.
-    if !matches!(kind, b'0' | b'1' | b'2' | b'3' | b'5' | b'6') {
+    if !matches!(kind, b'0'..=b'6') {
         return Err(ParseError::UnknownType);
     }
     let mut rest = &text[1..];
@@ -223,6 +231,6 @@ pub(super) fn check_name(name: &str) -> Result<(), ParseError> {
     Ok(())
 }
 
-fn bad(error: impl fmt::Display) -> ParseError {
+pub(super) fn bad(error: impl fmt::Display) -> ParseError {
     ParseError::BadPayload(error.to_string())
 }
