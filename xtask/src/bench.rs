@@ -24,7 +24,16 @@ pub(crate) fn run(args: &[String]) -> Result<bool> {
         "-p",
         "parlor",
     ]);
-    build.args(["--bin", "parlor-benches", "--bin", "parlor", "--example", "echo"]);
+    build.args([
+        "--bin",
+        "parlor-benches",
+        "--bin",
+        "parlor",
+        "--example",
+        "echo",
+        "--example",
+        "socketio_bench",
+    ]);
     cx.run_ok(build, "build")?;
     let mut harness = cx.command(cx.target.join(profile).join("parlor-benches"));
     harness.arg("duel").args(args).env("PARLOR_TARGET", &cx.target);

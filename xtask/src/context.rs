@@ -76,7 +76,7 @@ impl Context {
         Ok(done.output)
     }
 
-    /// Builds what the groups share, once: the server, the echo example and the kill test's helper. One set
+    /// Builds what the groups share, once: the server, the examples and the kill test's helper. One set
     /// of packages on every call, so that cargo resolves the same features and builds nothing twice.
     pub(crate) fn release(&self, args: &[&str]) -> Command {
         let mut cargo = self.cargo();
@@ -96,9 +96,15 @@ impl Context {
         Ok(self.target.join("release/examples/echo"))
     }
 
+    /// The folder of the release examples, built if they are not up to date.
+    pub(crate) fn examples(&self) -> Result<PathBuf> {
+        self.build_release()?;
+        Ok(self.target.join("release/examples"))
+    }
+
     fn build_release(&self) -> Result<()> {
         let mut build = self.release(&["build"]);
-        build.args(["--bin", "parlor", "--example", "echo"]);
+        build.args(["--bin", "parlor", "--examples"]);
         self.run_ok(build, "release-build").map(drop)
     }
 }

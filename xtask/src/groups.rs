@@ -52,6 +52,8 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { name: "fuzz", reason: "a minute of coverage-guided fuzzing", minutes: 20, full_minutes: 30, quick: false, interop: false, run: run_fuzz },
     Group { name: "conformance", reason: "Autobahn|Testsuite, both roles", minutes: 25, full_minutes: 90, quick: false, interop: true, run: run_conformance },
     Group { name: "clients", reason: "Python clients, curl lines and hostile input on the real binary", minutes: 6, full_minutes: 10, quick: false, interop: true, run: run_clients },
+    Group { name: "socketio", reason: "stock Socket.IO clients on our server, and our client on Node's", minutes: 20, full_minutes: 25, quick: false, interop: true, run: run_socketio },
+    Group { name: "examples", reason: "the tutorial programs with independent clients", minutes: 10, full_minutes: 10, quick: false, interop: true, run: run_examples },
     Group { name: "browser", reason: "people in real Chromium", minutes: 15, full_minutes: 15, quick: false, interop: true, run: run_browser },
     Group { name: "deny", reason: "licences and sources of dependencies", minutes: 15, full_minutes: 15, quick: false, interop: false, run: run_deny },
 ];
@@ -128,6 +130,58 @@ fn run_clients(cx: &Context, _depth: Depth) -> Result<GroupResult> {
     tests.current_dir(folder).args(["-m", "unittest", "discover", "-v", "-p", "test_*.py"]);
     tests.env("PARLOR_BIN", parlor).env("PYTHONDONTWRITEBYTECODE", "1");
     counted(cx, tests, "unittest", counts::unittest)
+}
+
+fn run_socketio(cx: &Context, _depth: Depth) -> Result<GroupResult> {
+    let (ours, theirs) = (cx.root.join("interop/socketio"), cx.root.join("interop/client"));
+    let python = match install::debian(cx, &[("chromium", "chromium")])
+        .and_then(|()| install::npm(cx, &ours))
+        .and_then(|()| install::npm(cx, &theirs))
+        .and_then(|()| install::python_env(cx, "socketio", &ours.join("requirements.txt")))
+    {
+        Ok(python) => python,
+        Err(error) => return Ok(GroupResult::skipped(format!("cannot be installed: {error:#}"))),
+    };
+    let examples = cx.examples()?;
+    let programs = [("DEMO_BIN", "socketio_demo"), ("ECHO_BIN", "socketio_echo"), ("ENGINE_BIN", "engineio")];
+    let programs = programs.map(|(variable, name)| (variable, examples.join(name)));
+    let mut node = cx.command("node");
+    node.current_dir(&ours).args(["--test", "--test-reporter=tap"]);
+    node.envs(programs.clone()).env("CHROMIUM", "/usr/bin/chromium");
+    let mut result = counted(cx, node, "node", counts::tap)?;
+    let mut tests = cx.command(python);
+    tests.current_dir(&ours).args(["-m", "unittest", "-v", "test_python"]);
+    tests.envs(programs).env("PYTHONDONTWRITEBYTECODE", "1");
+    result.add(counted(cx, tests, "unittest", counts::unittest)?);
+    let mut build = cx.cargo();
+    build.args(["build", "--release", "-p", "parlor-client", "--example", "lines"]);
+    cx.run_ok(build, "client-build")?;
+    let mut client = cx.command("node");
+    client.current_dir(&theirs).args(["--test", "--test-reporter=tap"]);
+    client.env("PARLOR_CLIENT_LINES", cx.target.join("release/examples/lines"));
+    result.add(counted(cx, client, "client", counts::tap)?);
+    Ok(result)
+}
+
+fn run_examples(cx: &Context, _depth: Depth) -> Result<GroupResult> {
+    let folder = cx.root.join("interop/examples");
+    let python = match install::debian(cx, &[("curl", "curl"), ("chromium", "chromium")])
+        .and_then(|()| install::npm(cx, &cx.root.join("web")))
+        .and_then(|()| install::python_env(cx, "examples", &folder.join("requirements.txt")))
+    {
+        Ok(python) => python,
+        Err(error) => return Ok(GroupResult::skipped(format!("cannot be installed: {error:#}"))),
+    };
+    let examples = cx.examples()?;
+    let mut tests = cx.command(python);
+    tests.current_dir(&folder).args(["-m", "unittest", "discover", "-v", "-p", "test_*.py"]);
+    tests.env("PARLOR_EXAMPLES", &examples).env("PYTHONDONTWRITEBYTECODE", "1");
+    let mut result = counted(cx, tests, "unittest", counts::unittest)?;
+    let mut pages = cx.command("node");
+    pages.args(["--test", "--test-reporter=tap", "interop/examples/"]);
+    pages.env("PARLOR_EXAMPLES", examples).env("CHROMIUM", "/usr/bin/chromium");
+    result.add(counted(cx, pages, "node", counts::tap)?);
+    Ok(result)
 }
 
 fn run_browser(cx: &Context, _depth: Depth) -> Result<GroupResult> {

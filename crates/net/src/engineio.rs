@@ -26,7 +26,8 @@ pub struct EngineIo {
     pub upgrade_timeout: Duration,
     /// Bytes of one payload, and of one WebSocket message.
     pub max_payload: usize,
-    /// Clients of Engine.IO 3 (Socket.IO 1 and 2) are served too.
+    /// Clients of Engine.IO 3 (Socket.IO 1 and 2) are served too. They know their sockets by the session's id, so an
+    /// application that tells others such a client's id gives its polling session away, as upstream does.
     pub allow_v3: bool,
     /// The name of a cookie with the session's id, for load balancers that look at it. Parlor itself needs none.
     pub cookie: Option<&'static str>,
@@ -122,7 +123,7 @@ impl Held {
             max_payload: self.settings.max_payload,
         };
         let mut out = Vec::with_capacity(160);
-        open.write(self.session.revision(), &mut out);
+        open.write(&mut out);
         String::from_utf8(out).unwrap_or_default()
     }
 

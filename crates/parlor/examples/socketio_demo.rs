@@ -51,7 +51,8 @@ fn main() -> std::io::Result<()> {
         allow_v3: options.eio3,
         ..EngineIo::default()
     };
-    let socket_io = SocketIoOptions { engine_io, ..SocketIoOptions::default() };
+    let connect_timeout = Duration::from_secs(5);
+    let socket_io = SocketIoOptions { engine_io, connect_timeout, ..SocketIoOptions::default() };
     let mut server = Server::new();
     server
         .limits(parlor::Limits::Off)

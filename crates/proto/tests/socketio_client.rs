@@ -90,7 +90,7 @@ proptest! {
             fields.insert("pid".into(), pid);
             fields.extend(offset.map(|offset| ("offset".to_owned(), offset)));
         }
-        let shown = shown.map(|text| serde_json::from_str(&text).unwrap());
+        let shown = shown.map(|text| serde_json::from_str(text.text()).unwrap());
         prop_assert_eq!(shown, expected);
     }
 

@@ -9,8 +9,9 @@ use parlor_hub::engine::Begin;
 use parlor_hub::{Command, Reply, Ticket, socketio};
 use parlor_net::Context;
 use parlor_proto::codes::Refusal;
+use parlor_proto::engineio::Revision;
 use parlor_proto::position::{Position, Since};
-use parlor_proto::socketio::Arguments;
+use parlor_proto::socketio::{Arguments, MAIN};
 use serde::Deserialize;
 
 use super::conversation::{Conversation, Task};
@@ -67,7 +68,13 @@ impl Conversation {
 
     fn enter_anew(&mut self, namespace: &Namespace, auth: Option<Box<Arguments>>, cx: &mut Context<'_>) {
         let pid = namespace.window().map(|_| secret().into());
-        let socket = self.socket(namespace, secret().into(), pid, auth, false, cx);
+        let id = match self.revision {
+            Revision::V4 => secret(),
+            // Clients of Socket.IO 2 are told no id: they make it of the session's.
+            Revision::V3 if namespace.name() == MAIN => cx.connection().to_string(),
+            Revision::V3 => format!("{}#{}", namespace.name(), cx.connection()),
+        };
+        let socket = self.socket(namespace, id.into(), pid, auth, false, cx);
         let handlers = namespace.deciding_handlers();
         if handlers.is_empty() {
             return self.admit(socket, cx);

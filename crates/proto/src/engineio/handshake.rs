@@ -106,18 +106,15 @@ pub struct Open<'a> {
 
 impl Open<'_> {
     /// Appends the open packet: `0{"sid":…}`.
-    pub fn write(&self, revision: Revision, out: &mut Vec<u8>) {
+    pub fn write(&self, out: &mut Vec<u8>) {
         let upgrades = if self.upgrade { "[\"websocket\"]" } else { "[]" };
         let (interval, timeout) = (self.ping_interval.as_millis(), self.ping_timeout.as_millis());
-        let head = format!(
-            "0{{\"sid\":\"{}\",\"upgrades\":{upgrades},\"pingInterval\":{interval},\"pingTimeout\":{timeout}",
-            self.sid
+        let open = format!(
+            "0{{\"sid\":\"{}\",\"upgrades\":{upgrades},\"pingInterval\":{interval},\"pingTimeout\":{timeout},\
+             \"maxPayload\":{}}}",
+            self.sid, self.max_payload
         );
-        out.extend_from_slice(head.as_bytes());
-        if revision == Revision::V4 {
-            out.extend_from_slice(format!(",\"maxPayload\":{}", self.max_payload).as_bytes());
-        }
-        out.push(b'}');
+        out.extend_from_slice(open.as_bytes());
     }
 }
 
@@ -161,14 +158,9 @@ mod tests {
             ping_timeout: Duration::from_secs(20),
             max_payload: 1_000_000,
         };
-        let written = |revision| {
-            let mut out = Vec::new();
-            open.write(revision, &mut out);
-            String::from_utf8(out).unwrap()
-        };
-        let v4 = r#"0{"sid":"abc","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
-        assert_eq!(written(Revision::V4), v4);
-        let v3 = r#"0{"sid":"abc","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000}"#;
-        assert_eq!(written(Revision::V3), v3);
+        let mut out = Vec::new();
+        open.write(&mut out);
+        let expected = r#"0{"sid":"abc","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }
