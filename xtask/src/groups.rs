@@ -146,7 +146,7 @@ fn run_socketio(cx: &Context, _depth: Depth) -> Result<GroupResult> {
     let programs = [("DEMO_BIN", "socketio_demo"), ("ECHO_BIN", "socketio_echo"), ("ENGINE_BIN", "engineio")];
     let programs = programs.map(|(variable, name)| (variable, examples.join(name)));
     let mut node = cx.command("node");
-    node.current_dir(&ours).args(["--test", "--test-reporter=tap"]);
+    node.current_dir(&ours).args(["--test", "--test-concurrency=1", "--test-reporter=tap"]);
     node.envs(programs.clone()).env("CHROMIUM", "/usr/bin/chromium");
     let mut result = counted(cx, node, "node", counts::tap)?;
     let mut tests = cx.command(python);
