@@ -147,7 +147,7 @@ fn run_socketio(cx: &Context, _depth: Depth) -> Result<GroupResult> {
     let programs = programs.map(|(variable, name)| (variable, examples.join(name)));
     let mut node = cx.command("node");
     node.current_dir(&ours).args(["--test", "--test-concurrency=1", "--test-reporter=tap"]);
-    node.envs(programs.clone()).env("CHROMIUM", "/usr/bin/chromium");
+    node.envs(programs.clone()).env("CHROMIUM", "/usr/bin/chromium").env("PARLOR_BIN", cx.parlor_bin()?);
     let mut result = counted(cx, node, "node", counts::tap)?;
     let mut tests = cx.command(python);
     tests.current_dir(&ours).args(["-m", "unittest", "-v", "test_python"]);

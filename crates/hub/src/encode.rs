@@ -57,9 +57,7 @@ pub(crate) fn publication(publication: &Publication, format: WireFormat) -> Byte
     let encode = || match format {
         WireFormat::Native => in_frame(|out| native::entry(out, &entry(publication))),
         WireFormat::Raw => raw(publication),
-        WireFormat::SocketIoNative => {
-            in_frame(|out| native_event(out, |out| native::entry(out, &entry(publication))))
-        }
+        WireFormat::SocketIoNative => native_event(publication),
         _ => event(publication, format),
     };
     publication.encodings.of(format).get_or_init(encode).clone()
@@ -94,37 +92,50 @@ fn event(publication: &Publication, format: WireFormat) -> Bytes {
     socketio::event(format, namespace, id, &publication.event, &arguments, offset.as_deref())
 }
 
-/// Appends `42["type",{…}]` for the object that `write` appends.
-fn native_event(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+/// The native protocol's object of a publication as an event; bytes in it stay bytes.
+fn native_event(publication: &Publication) -> Bytes {
     let mut object = Vec::with_capacity(256);
-    write(&mut object);
-    socketio::native_event(out, &object);
+    let arguments = publication.arguments();
+    match &publication.form {
+        Form::Attached { count: 1, attachments, .. } => {
+            native::entry(&mut object, &entry_with(publication, arguments.text()));
+            socketio::native_event_with(&object, attachments)
+        }
+        _ => {
+            native::entry(&mut object, &entry(publication));
+            socketio::native_event(&object)
+        }
+    }
 }
 
 /// What the native protocol says of a publication in a room.
-pub fn message(publication: &Publication) -> native::Message<'_> {
+fn message<'p>(publication: &'p Publication, data: &'p str) -> native::Message<'p> {
     native::Message {
         room: &publication.room,
         place: publication.position(),
         from: publication.author.as_ref().map(member),
         event: &publication.event,
-        data: publication.json(),
+        data,
         time: publication.time,
     }
 }
 
 /// What it says of a publication wherever both kinds may stand.
 pub fn entry(publication: &Publication) -> native::Entry<'_> {
+    entry_with(publication, publication.json())
+}
+
+fn entry_with<'p>(publication: &'p Publication, data: &'p str) -> native::Entry<'p> {
     match (&publication.author, &publication.to) {
         (Some(from), Some(to)) => native::Entry::Direct(native::Direct {
             from: member(from),
             to: member(to),
             place: publication.position(),
             event: &publication.event,
-            data: publication.json(),
+            data,
             time: publication.time,
         }),
-        _ => native::Entry::Message(message(publication)),
+        _ => native::Entry::Message(message(publication, data)),
     }
 }
 
@@ -158,7 +169,11 @@ pub(crate) fn read(notice: &ReadNotice, format: WireFormat) -> Option<Bytes> {
 fn push(encodings: &Encodings, format: WireFormat, write: impl FnOnce(&mut Vec<u8>)) -> Option<Bytes> {
     let encode = || match format {
         WireFormat::Native => Some(in_frame(write)),
-        WireFormat::SocketIoNative => Some(in_frame(|out| native_event(out, write))),
+        WireFormat::SocketIoNative => {
+            let mut object = Vec::with_capacity(256);
+            write(&mut object);
+            Some(socketio::native_event(&object))
+        }
         _ => None,
     };
     match encodings.of(format).get() {

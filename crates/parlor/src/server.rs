@@ -149,7 +149,7 @@ impl Server {
         self
     }
 
-    /// Serves the stock chat's native protocol at `/ws`.
+    /// Serves the stock chat: its native protocol at `/ws`, and Socket.IO at `/socket.io/`.
     pub fn chat(&mut self) -> &mut Server {
         self.chat = true;
         self
@@ -215,7 +215,7 @@ impl Server {
         let registry = self.registry;
         let mut socket_io = self.socket_io;
         if !registry.is_empty() {
-            socket_io.entry("/socket.io".to_owned()).or_default();
+            socket_io.entry(SOCKET_IO.to_owned()).or_default();
         }
         let mut settings = self.settings;
         let (namespaces, stock) = (Arc::clone(&registry), if self.chat { Policy::stock } else { bare });
@@ -257,6 +257,12 @@ struct Routes {
 }
 
 impl Routes {
+    /// The chat, if this is where it speaks Socket.IO: an application with namespaces of its own has that path.
+    fn chat_socket_io(&self, path: &str) -> Option<&Chat> {
+        let is_path = path.strip_suffix('/').unwrap_or(path) == SOCKET_IO;
+        self.chat.as_ref().filter(|_| is_path && !self.socket_io.contains_key(SOCKET_IO))
+    }
+
     fn socket_io(&self, path: &str) -> Option<&SocketIoOptions> {
         self.socket_io.get(path.strip_suffix('/').unwrap_or(path))
     }
@@ -268,6 +274,9 @@ impl Routes {
         (!is_chat).then_some(found)
     }
 }
+
+/// Where Socket.IO is spoken if nothing else is said.
+const SOCKET_IO: &str = "/socket.io";
 
 /// Where the chat's native protocol is spoken.
 const CHAT: &str = "/ws";
@@ -283,6 +292,9 @@ impl Application for Routes {
                 engine_io: Some(options.engine_io),
             });
         }
+        if self.chat_socket_io(path).is_some() {
+            return Some(Chat::socket_io_route());
+        }
         match self.raw(path) {
             Some(raw) => Some(raw.value.route()),
             None => self.chat.as_ref().filter(|_| path == CHAT).map(Chat::route),
@@ -290,7 +302,7 @@ impl Application for Routes {
     }
 
     fn plain(&self, path: &str) -> Option<Response<Body>> {
-        if self.socket_io(path).is_some() {
+        if self.socket_io(path).is_some() || self.chat_socket_io(path).is_some() {
             return None;
         }
         match self.pages.get(path) {
@@ -305,6 +317,9 @@ impl Application for Routes {
             let conversation = Conversation::new(Arc::clone(&self.registry), *options, &opening);
             let opened = Opened { conversation: Box::new(conversation), author: None, protocol: None };
             return Box::pin(std::future::ready(Ok(opened)));
+        }
+        if let Some(chat) = self.chat_socket_io(uri.path()) {
+            return Box::pin(std::future::ready(Ok(chat.open_socket_io(opening))));
         }
         match (self.raw(uri.path()), &self.chat) {
             (Some(raw), _) => Box::pin(std::future::ready(raw.value.open(opening, &raw.params))),
