@@ -22,13 +22,20 @@
 //! ```
 
 pub mod chat;
+mod consumer;
+mod groups;
 mod page;
 mod pipe;
+mod rooms;
 mod routes;
 mod server;
 mod websocket;
 
+pub use consumer::{Channel, Consumer};
+pub use groups::GroupEvent;
 pub use parlor_net::{EngineIo, Limits, Memory, Origins};
+pub use parlor_proto::codes::{Code, Refusal};
+pub use rooms::{Audience, Rooms, Sent};
 pub use routes::{Plain, RouteOptions};
 pub use server::{Running, Server};
 pub use websocket::{Closed, Message, WebSocket};

@@ -19,7 +19,9 @@ use parlor_net::{Application, EngineIo, Handle, Limits, Memory, Opened, Opening,
 use parlor_proto::codes::Refusal;
 
 use crate::chat::Chat;
+use crate::consumer::{self, Consumer};
 use crate::page::Page;
+use crate::rooms::Rooms;
 use crate::routes::{RawRoute, RouteOptions};
 use crate::websocket::WebSocket;
 
@@ -27,6 +29,7 @@ use crate::websocket::WebSocket;
 pub struct Server {
     routes: HashMap<String, RawRoute>,
     pages: HashMap<String, Page>,
+    rooms: Rooms,
     engine: Option<Arc<dyn Engine>>,
     chat: bool,
     router: Router,
@@ -38,6 +41,7 @@ pub struct Server {
 pub struct Running {
     address: SocketAddr,
     handle: Handle,
+    rooms: Rooms,
 }
 
 impl Default for Server {
@@ -54,6 +58,7 @@ impl Server {
         Server {
             routes: HashMap::new(),
             pages: HashMap::new(),
+            rooms: Rooms::default(),
             engine: None,
             chat: false,
             router: Router::new(),
@@ -61,7 +66,7 @@ impl Server {
                 workers,
                 origins,
                 limits: Limits::On,
-                policies: Policies::new(Policy::stock),
+                policies: Policies::new(|_| Policy::BARE),
                 memory: Memory::of_this_process(None),
             },
         }
@@ -101,6 +106,21 @@ impl Server {
         self
     }
 
+    /// A WebSocket route whose connections are objects: `make` makes one for each of them. See [`Consumer`].
+    pub fn consumer<C: Consumer>(
+        &mut self,
+        path: &str,
+        make: impl Fn() -> C + Send + Sync + 'static,
+    ) -> &mut Server {
+        let rooms = self.rooms.clone();
+        self.route(path, move |socket| consumer::run(make(), socket, rooms.clone()))
+    }
+
+    /// The rooms, for handlers and for any thread. They can be had before there is anybody in them.
+    pub fn rooms(&self) -> Rooms {
+        self.rooms.clone()
+    }
+
     /// A page at exactly this path. It may be the path of a WebSocket route too: a GET gets the page, an upgrade the
     /// route.
     ///
@@ -112,7 +132,8 @@ impl Server {
         self
     }
 
-    /// Serves the stock chat's native protocol at `/ws`.
+    /// Serves the stock chat's native protocol at `/ws`. Rooms are then kept and show who is there as the names say;
+    /// without the chat nothing is kept.
     pub fn chat(&mut self) -> &mut Server {
         self.chat = true;
         self
@@ -176,12 +197,17 @@ impl Server {
             })?;
         }
         let engine = self.engine.unwrap_or_else(|| Arc::new(MemoryEngine::new(crate::chat::random::bytes())));
-        let server = parlor_net::Server::bind(address, engine, self.settings)?;
+        let mut settings = self.settings;
+        if self.chat {
+            settings.policies = Policies::new(Policy::stock);
+        }
+        let server = parlor_net::Server::bind(address, engine, settings)?;
         let address = server.address()?;
+        self.rooms.open(server.hub());
         let chat = self.chat.then(|| Chat::new(Arc::clone(server.hub())));
         let router = finish(server.hub(), self.router);
         let handle = server.start(Arc::new(Routes { raw, pages: self.pages, chat }), router)?;
-        Ok(Running { address, handle })
+        Ok(Running { address, handle, rooms: self.rooms })
     }
 }
 
@@ -192,6 +218,11 @@ impl Running {
 
     pub fn hub(&self) -> &Arc<Hub> {
         self.handle.hub()
+    }
+
+    /// The rooms, for any thread.
+    pub fn rooms(&self) -> Rooms {
+        self.rooms.clone()
     }
 
     /// Says goodbye to every connection and ends. Blocks until the engine has finished what it accepted.
