@@ -178,8 +178,9 @@ impl Future for Sent {
 /// The rooms of one raw connection.
 #[derive(Debug, Default)]
 pub(crate) struct Membership {
-    /// `None` until the connection is in the hub, and again when it is over.
+    /// `None` until the connection is in the hub; its handler runs afterwards.
     place: Option<Place>,
+    /// It is in no room again.
     over: bool,
     /// Invariant: at most [`ROOMS_PER_CONNECTION`], each once.
     rooms: Vec<Box<str>>,
@@ -194,15 +195,12 @@ pub(crate) struct Place {
 }
 
 impl Membership {
-    /// The connection is in the hub now: what was joined before is joined.
     pub(crate) fn begin(&mut self, place: Place) {
-        self.rooms.iter().for_each(|room| place.enter(room));
         self.place = Some(place);
     }
 
     pub(crate) fn end(&mut self) {
         self.over = true;
-        self.place = None;
         self.rooms.clear();
     }
 

@@ -85,12 +85,17 @@ impl RawRoute {
             Plain::Page(html) => Some(Page::new(html)),
             Plain::Explained | Plain::NotFound => None,
         };
+        let handler = Arc::new(handler);
         RawRoute {
             options,
             engine_io: None,
             page,
-            // A worker polls all its handlers in one task of tokio's, whose budget they would use up for each other.
-            handler: Arc::new(move |socket| Box::pin(unconstrained(handler(socket)))),
+            handler: Arc::new(move |socket| {
+                let handler = Arc::clone(&handler);
+                // All that it does is done on the worker, where a panic is noticed. A worker polls all its handlers in
+                // one task of tokio's, whose budget they would use up for each other.
+                Box::pin(unconstrained(async move { handler(socket).await }))
+            }),
         }
     }
 

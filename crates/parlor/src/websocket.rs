@@ -95,7 +95,7 @@ impl WebSocket {
         self.pipe.membership().rooms()
     }
 
-    /// All who are in this room but this connection, which need not be in it.
+    /// All who are in this room but this connection, which need not be in it, and may be over.
     pub fn to(&self, room: &str) -> Audience {
         self.pipe.membership().to(room)
     }

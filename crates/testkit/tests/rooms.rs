@@ -172,10 +172,10 @@ fn what_cannot_be_sent_is_refused_with_a_reason() {
 #[test]
 fn rooms_that_are_joined_before_the_first_word_are_joined() {
     let (told, tells) = mpsc::channel();
-    let mut server = Server::new();
+    let mut server = hall();
     let rooms = server.rooms();
     server.route("/early", move |socket: WebSocket| {
-        // Not in the hub yet.
+        // Before its future is polled for the first time.
         socket.join("early").unwrap();
         socket.join("gone").unwrap();
         socket.leave("gone");
@@ -183,9 +183,10 @@ fn rooms_that_are_joined_before_the_first_word_are_joined() {
         async move {
             let mut socket = socket;
             socket.recv().await;
-            // It is over: there is nothing to join, and nobody to be told by.
+            // It is over: there is nothing to join, but others may be told of it.
             socket.join("late").unwrap();
-            told.send((socket.rooms(), socket.to("early").send("x").await.is_err())).unwrap();
+            socket.to("others").send("it is over").await.unwrap();
+            told.send(socket.rooms()).unwrap();
         }
     });
     let server = listen(server);
@@ -193,8 +194,10 @@ fn rooms_that_are_joined_before_the_first_word_are_joined() {
     assert_eq!((rooms.count("early"), rooms.count("gone")), (1, 0));
     tell(&rooms, "early", &"hello".into());
     assert_eq!(peer.text(), "hello");
+    let mut other = member(&server, "others");
     drop(peer);
-    assert_eq!(tells.recv().unwrap(), (Vec::new(), true));
+    assert_eq!(other.text(), "it is over");
+    assert_eq!(tells.recv().unwrap(), Vec::<String>::new());
     assert_eq!((rooms.count("early"), rooms.count("late")), (0, 0));
     server.stop();
 }
