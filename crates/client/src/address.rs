@@ -1,4 +1,4 @@
-//! Where a server is: `ws://…` and `http://…` addresses, taken apart.
+//! Where a server is: `ws://…`, `http://…` and their TLS forms, taken apart.
 
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -9,7 +9,10 @@ use crate::error::Error;
 pub struct Address {
     /// Name or IP address, without the brackets of IPv6.
     pub host: String,
+    /// 1 to 65535.
     pub port: u16,
+    /// Whether TLS is spoken there: `wss` and `https`.
+    pub tls: bool,
     /// Host and port as the `Host` header wants them.
     pub authority: String,
     /// Path and query; begins with a slash.
@@ -23,7 +26,8 @@ const UNWRITABLE: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>');
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Address {
-    /// Reads `ws://host[:port][/path][?query]`, or the same with `http`; without a scheme, `ws` is meant.
+    /// Reads `ws://host[:port][/path][?query]`, or the same with `wss`, `http` or `https`; without a scheme, `ws` is
+    /// meant. The port is 80 by default, with TLS 443.
     ///
     /// # Errors
     /// [`Error::BadAddress`] with a sentence that shows a correct one.
@@ -32,13 +36,11 @@ impl Address {
             Error::BadAddress(format!("{text} is not an address: {why}; one is ws://localhost:9527/ws"))
         };
         let (scheme, rest) = text.split_once("://").unwrap_or(("ws", text));
-        match scheme {
-            "ws" | "http" => {}
-            "wss" | "https" => {
-                return Err(bad("this client speaks no TLS; let a proxy on this machine do it"));
-            }
-            other => return Err(bad(&format!("there is no {other}:// here, only ws:// and http://"))),
-        }
+        let tls = match scheme {
+            "ws" | "http" => false,
+            "wss" | "https" => true,
+            other => return Err(bad(&format!("there is no {other}:// here, only ws, wss, http and https"))),
+        };
         let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
         let (authority, path) = match rest.find(['/', '?']) {
             Some(end) => rest.split_at(end),
@@ -57,9 +59,10 @@ impl Address {
             Some(port) => {
                 port.parse().ok().filter(|&port| port > 0).ok_or_else(|| bad("a port is 1 to 65535"))?
             }
+            None if tls => 443,
             None => 80,
         };
-        Ok(Self { host, port, authority: authority.as_str().to_owned(), target })
+        Ok(Self { host, port, tls, authority: authority.as_str().to_owned(), target })
     }
 
     /// The path without the query.
@@ -104,6 +107,19 @@ mod tests {
     }
 
     #[test]
+    fn tls_has_schemes_and_a_port_of_its_own() {
+        for (text, port, tls) in [
+            ("wss://h/", 443, true),
+            ("https://h", 443, true),
+            ("wss://h:9527/", 9527, true),
+            ("ws://h:443/", 443, false),
+        ] {
+            let address = Address::parse(text).unwrap();
+            assert_eq!((address.port, address.tls), (port, tls), "{text}");
+        }
+    }
+
+    #[test]
     fn a_query_value_cannot_become_another_parameter() {
         let address =
             Address::parse("ws://h/ws").unwrap().with_query("name", "a&b=c").with_query("room", "é");
@@ -114,7 +130,6 @@ mod tests {
     #[test]
     fn what_is_no_address_is_told_why() {
         for (text, part) in [
-            ("wss://h/", "no TLS"),
             ("ftp://h/", "no ftp://"),
             ("ws://", "a host and a port"),
             ("ws://:9527", "it has a host"),

@@ -10,12 +10,13 @@ use hyper_util::rt::TokioIo;
 use parlor_proto::native::decode::{History, Members, Published, Rooms};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::address::{Address, query_value};
 use crate::error::Error;
 use crate::socket::refusal;
+use crate::stream::Stream;
+use crate::tls::Tls;
 
 /// One answer: a page of history is 256 KB of messages, with room for what surrounds them.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
@@ -25,28 +26,39 @@ const MAX_ANSWER: usize = 4 * 1024 * 1024;
 pub struct Api {
     server: Address,
     key: String,
+    tls: Tls,
     within: Duration,
 }
 
 /// Something to be published by the application itself.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 pub struct Publish<'a> {
+    /// Where to.
     pub room: &'a str,
+    /// At most 64 KB of JSON.
     pub data: &'a RawValue,
+    /// What kind of message it is; `message` if nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<&'a str>,
+    /// The same key is stored once, however often it is sent within the server's window.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<&'a str>,
 }
 
 impl Api {
-    /// `server` is `http://HOST:PORT`; `key` is what the server wrote to `DATA/api.key`.
+    /// `server` is `http://HOST:PORT`, or `https`; `key` is what the server wrote to `DATA/api.key`.
     ///
     /// # Errors
     /// [`Error::BadAddress`].
     pub fn new(server: &str, key: &str) -> Result<Self, Error> {
         let server = Address::parse(server)?;
-        Ok(Self { server, key: key.trim().to_owned(), within: Duration::from_secs(30) })
+        let tls = Tls::default();
+        Ok(Self { server, key: key.trim().to_owned(), tls, within: Duration::from_secs(30) })
+    }
+
+    /// Whom an `https://` server must convince; by default, the machine.
+    pub fn tls(self, tls: Tls) -> Self {
+        Self { tls, ..self }
     }
 
     /// `POST /api/publish`.
@@ -119,9 +131,7 @@ impl Api {
     }
 
     async fn exchange(&self, method: Method, target: &str, body: Vec<u8>) -> Result<(u16, Bytes), Error> {
-        let to = (self.server.host.as_str(), self.server.port);
-        let unreachable = |source| Error::Unreachable { to: self.server.authority.clone(), source };
-        let stream = TcpStream::connect(to).await.map_err(unreachable)?;
+        let stream = Stream::connect(&self.server, &self.tls).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let request = Request::builder()
             .method(method)
@@ -142,10 +152,8 @@ impl Api {
         tokio::pin!(exchange);
         tokio::select! {
             answer = &mut exchange => answer,
-            ended = connection => match ended {
-                Ok(()) => exchange.await,
-                Err(error) => Err(broken(error)),
-            },
+            // The answer may be complete all the same: servers often end TLS without saying so.
+            ended = connection => exchange.await.map_err(|error| ended.map_or_else(broken, |()| error)),
         }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, timeout};
 
+use crate::driver;
 use crate::error::Error;
 use crate::event::Event;
 use crate::options::Options;
@@ -18,7 +19,7 @@ use crate::session::{Asked, Effect};
 use crate::socket::random;
 
 /// How the driver answers a request.
-pub(crate) type Caller = oneshot::Sender<Result<ServerMessage, Error>>;
+pub(crate) type Caller = driver::Caller<ServerMessage>;
 
 /// A connection to Parlor that comes back by itself; cheap to clone. When the last clone is dropped, the connection
 /// is closed.

@@ -17,9 +17,23 @@ pub enum Error {
     /// What was given to be sent has no JSON form.
     #[error("the data has no JSON form")]
     NoJson(#[source] serde_json::Error),
-    /// More requests wait for the connection than [`crate::Options::max_waiting`].
+    /// A name that Socket.IO keeps for itself.
+    #[error("{0} is an event of Socket.IO itself")]
+    BadEvent(String),
+    /// The server takes no message of this length; it would end the connection.
+    #[error("{length} bytes are more than the {limit} that the server takes at once")]
+    TooLarge {
+        /// Bytes of the longest message that it would be.
+        length: usize,
+        /// Bytes that the server takes.
+        limit: usize,
+    },
+    /// More requests wait for the connection than `max_waiting` of the options allows.
     #[error("too many requests wait for the connection; await some of them first")]
     QueueFull,
+    /// What was given as a certificate is none, or none can be trusted on this machine.
+    #[error("{0}")]
+    BadCertificate(String),
     /// [`crate::Events`] was dropped, or the connection ended for good.
     #[error("the client is closed")]
     Closed,
@@ -30,20 +44,61 @@ pub enum Error {
     Refused(Refused),
     /// The server ended the connection and said why; [`Error::may_retry`] tells whether this client may come back.
     #[error("the server ended the connection: {reason} ({code})")]
-    Ended { code: u16, reason: String, retry_after: Option<Duration> },
+    Ended {
+        /// The code of the WebSocket close.
+        code: u16,
+        /// What the server said with it; may be empty.
+        reason: String,
+        /// How long it asked to wait.
+        retry_after: Option<Duration>,
+    },
+    /// A Socket.IO namespace refused; `data` is JSON text, if the server said more.
+    #[error("the namespace refuses: {message}")]
+    NamespaceRefused {
+        /// A sentence, or whatever the server sent in its place.
+        message: String,
+        /// JSON text of what the application adds.
+        data: Option<String>,
+    },
+    /// A Socket.IO server ended the connection on purpose; it does not want this client back.
+    #[error("the server ended the connection")]
+    Dismissed,
+    /// Whoever answers there, a proxy perhaps, cannot serve now.
+    #[error("the server answered with status {status}: it cannot serve now")]
+    Unavailable {
+        /// 429, 502, 503 or 504.
+        status: u16,
+    },
     /// Whatever answers there is not Parlor, or a broken one.
     #[error("{0}")]
     BadAnswer(String),
 
+    /// What answers there speaks no TLS, or has a certificate that is not trusted.
+    #[error("no secure connection to {to}")]
+    Insecure {
+        /// Host and port.
+        to: String,
+        /// What TLS says of it.
+        source: io::Error,
+    },
+
     // The network's.
+    /// Nothing answers there.
     #[error("cannot connect to {to}")]
-    Unreachable { to: String, source: io::Error },
+    Unreachable {
+        /// Host and port.
+        to: String,
+        /// What the system says of it.
+        source: io::Error,
+    },
+    /// It was there, and broke.
     #[error("the connection broke")]
     Broken(#[from] io::Error),
     /// The connection ended before the answer came. Whether the request was done is not known; what has a key can
     /// be sent again with the same key.
     #[error("the connection ended before the answer came")]
     Disconnected,
+    /// The other side was silent for this long.
     #[error("no answer within {} s", .0.as_secs_f32())]
     Timeout(Duration),
 }
@@ -56,6 +111,7 @@ pub struct Refused {
     pub code: String,
     /// A sentence for a person.
     pub message: String,
+    /// How long the server asks to wait.
     pub retry_after: Option<Duration>,
     /// With `name_taken`: names that are free.
     pub suggestions: Vec<String>,
@@ -80,6 +136,7 @@ impl Error {
     pub fn may_retry(&self) -> bool {
         match self {
             Error::Unreachable { .. } | Error::Broken(_) | Error::Disconnected | Error::Timeout(_) => true,
+            Error::Unavailable { .. } => true,
             Error::Ended { code, .. } => CloseCode(*code).reconnect(),
             Error::Refused(refused) => refused.known().is_some_and(Code::is_temporary),
             _ => false,

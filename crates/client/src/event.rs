@@ -17,12 +17,18 @@ pub enum Event {
     Joined(Joined),
     /// A room cannot be joined again after a break.
     JoinRefused {
+        /// Which.
         room: String,
+        /// Why.
         refused: Refused,
     },
+    /// A message in a room that was joined.
     Message(Message),
+    /// A direct message, of this user or to it.
     Direct(Direct),
+    /// Who came to a room, and who left it.
     Presence(Presence),
+    /// Somebody has read up to a place.
     Read(Read),
     /// The server says that it will end the connection, and why.
     Bye(Bye),
@@ -30,7 +36,9 @@ pub enum Event {
     Error(Refused),
     /// The connection is gone; the next attempt comes after this wait.
     Waiting {
+        /// From now.
         wait: Duration,
+        /// Why the last connection ended, or the last attempt failed.
         error: Error,
     },
     /// It is over. Nothing follows.

@@ -8,6 +8,7 @@ use crate::address::Address;
 use crate::client::{Client, Events};
 use crate::error::Error;
 use crate::socket::{Socket, SocketOptions};
+use crate::tls::Tls;
 
 /// What is chosen before connecting; begin with [`Options::new`], end with [`Options::connect`].
 #[derive(Clone, Debug)]
@@ -17,13 +18,14 @@ pub struct Options {
     pub(crate) token: Option<String>,
     pub(crate) keep_account: bool,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) tls: Tls,
     pub(crate) reconnect: bool,
     pub(crate) answer_within: Duration,
     pub(crate) max_waiting: usize,
 }
 
 impl Options {
-    /// `address` is `ws://HOST:PORT/ws`; without a path, `/ws` is meant.
+    /// `address` is `ws://HOST:PORT/ws` or `wss://…`; without a path, `/ws` is meant.
     pub fn new(address: impl Into<String>) -> Self {
         Self {
             address: address.into(),
@@ -31,6 +33,7 @@ impl Options {
             token: None,
             keep_account: false,
             headers: Vec::new(),
+            tls: Tls::default(),
             reconnect: true,
             // Longer than a restart of the server takes, so that a publish survives one.
             answer_within: Duration::from_secs(60),
@@ -61,6 +64,11 @@ impl Options {
         self
     }
 
+    /// Whom a `wss://` server must convince; by default, the machine.
+    pub fn tls(self, tls: Tls) -> Self {
+        Self { tls, ..self }
+    }
+
     /// Whether to connect again when the connection breaks; on by default.
     pub fn reconnect(self, reconnect: bool) -> Self {
         Self { reconnect, ..self }
@@ -82,7 +90,7 @@ impl Options {
     /// # Errors
     /// The address is wrong, nothing answers there, or the server says no.
     pub async fn connect(self) -> Result<(Client, Events), Error> {
-        crate::driver::start(self, None).await
+        crate::native::start(self, None).await
     }
 
     /// Connects to any WebSocket server: to exactly this address, and only if nothing speaks WebSocket at its root, to
@@ -91,7 +99,7 @@ impl Options {
     /// # Errors
     /// The address is wrong, nothing answers there, or the server says no.
     pub async fn connect_any(self) -> Result<Opened, Error> {
-        crate::driver::start_any(self).await
+        crate::native::start_any(self).await
     }
 
     /// The address as it was given, with the name when no token says who this is.
@@ -117,13 +125,15 @@ impl Options {
         if let Some(token) = token {
             headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
         }
-        SocketOptions { protocols: vec![SUBPROTOCOL.to_owned()], headers, ..SocketOptions::default() }
+        let (protocols, tls) = (vec![SUBPROTOCOL.to_owned()], self.tls.clone());
+        SocketOptions { protocols, headers, tls, ..SocketOptions::default() }
     }
 }
 
 /// What [`Options::connect_any`] found.
 #[derive(Debug)]
 pub enum Opened {
+    /// Parlor.
     Parlor(Client, Events),
     /// A server of another kind.
     Plain(Socket),

@@ -6,6 +6,7 @@ use parlor_proto::native::command::{Begin, Command, Request};
 use parlor_proto::native::decode::{Entry, Joined, ServerMessage};
 use parlor_proto::position::{Position, Since};
 
+use crate::driver;
 use crate::error::{Error, Refused};
 use crate::event::Event;
 
@@ -31,11 +32,7 @@ pub(crate) enum Effect {
 }
 
 /// Something to hand out.
-#[derive(Debug)]
-pub(crate) enum Given<T> {
-    Event(Event),
-    Answer(T, Result<ServerMessage, Error>),
-}
+pub(crate) type Given<T> = driver::Given<Event, T, ServerMessage>;
 
 /// State of a client from its first connection to its end. `T` is how a caller is answered.
 #[derive(Debug)]

@@ -1,18 +1,23 @@
-//! One WebSocket connection over TCP: any server's, whatever it speaks.
+//! One WebSocket connection over TCP or TLS: any server's, whatever it speaks.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use parlor_proto::native::decode::ServerMessage;
 use parlor_proto::ws::handshake::{ClientHandshake, ClientRequest, Established, Refused as HandshakeRefused};
 use parlor_proto::ws::{CloseCode, Config, Connection, Event, Kind, Role, deflate::Offer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{timeout, timeout_at};
 
 use crate::address::Address;
 use crate::error::{Error, Refused};
+use crate::stream::Stream;
+use crate::tls::Tls;
 
 /// How to open a socket.
 #[derive(Clone, Debug)]
@@ -25,7 +30,9 @@ pub struct SocketOptions {
     pub max_message: usize,
     /// `Some` offers compression.
     pub deflate: Option<Offer>,
-    /// For name look-up, TCP and the opening handshake together.
+    /// Whom a `wss://` address must convince.
+    pub tls: Tls,
+    /// For name look-up, TCP, TLS and the opening handshake together.
     pub timeout: Duration,
 }
 
@@ -37,6 +44,7 @@ impl Default for SocketOptions {
             // A page of a replay is 256 KB, and servers of other makes send more.
             max_message: 16 * 1024 * 1024,
             deflate: None,
+            tls: Tls::default(),
             timeout: Duration::from_secs(10),
         }
     }
@@ -48,10 +56,10 @@ impl Default for SocketOptions {
 /// does neither answers no pings.
 #[derive(Debug)]
 pub struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     conn: Connection,
     protocol: Option<String>,
-    /// Frames that wait to be written, from `written` on.
+    /// Frames that wait to be written, from `written` on; emptied when the stream has flushed them.
     out: Vec<u8>,
     written: usize,
     /// What one read gave and nobody has taken yet.
@@ -61,13 +69,17 @@ pub struct Socket {
 /// What arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
+    /// A whole text message.
     Text(String),
+    /// A whole binary message.
     Binary(Vec<u8>),
     /// A ping (which has been answered) or a pong: the other side lives.
     Alive,
     /// The connection is over; 1006 when it broke, 1005 when the peer gave no code. Given again at every call.
     Closed {
+        /// Of the close frame.
         code: u16,
+        /// What the peer said with it, or what broke; may be empty.
         reason: String,
     },
 }
@@ -93,16 +105,27 @@ impl Socket {
     /// None after the handshake: a broken connection is [`Received::Closed`] with 1006.
     pub async fn recv(&mut self) -> Received {
         loop {
-            if let Some(received) = self.received.pop_front() {
-                if matches!(received, Received::Closed { .. }) {
-                    self.received.push_back(received.clone());
-                }
+            if let Some(received) = self.recv_or_drain().await {
                 return received;
             }
+        }
+    }
+
+    /// The same; `None` when nothing has arrived, but all that was queued is written.
+    pub(crate) async fn recv_or_drain(&mut self) -> Option<Received> {
+        let queued = self.queued() > 0;
+        while self.received.is_empty() {
             if let Err(error) = self.turn().await {
                 self.lost(&error.to_string());
+            } else if queued && self.queued() == 0 && self.received.is_empty() {
+                return None;
             }
         }
+        let received = self.received.pop_front();
+        if let Some(closed @ Received::Closed { .. }) = &received {
+            self.received.push_back(closed.clone());
+        }
+        received
     }
 
     /// Queues a text message; `false` when the connection is closing.
@@ -121,9 +144,9 @@ impl Socket {
         self.conn.poll_transmit(&mut self.out);
     }
 
-    /// Bytes that are queued and not written yet.
+    /// Bytes that are queued and not written yet; 1 while what was written still lies in the TLS layer.
     pub fn queued(&self) -> usize {
-        self.out.len() - self.written
+        (self.out.len() - self.written).max(usize::from(!self.out.is_empty()))
     }
 
     /// Writes all that is queued. Dropping the future loses nothing.
@@ -131,11 +154,7 @@ impl Socket {
     /// # Errors
     /// The connection broke.
     pub async fn flush(&mut self) -> io::Result<()> {
-        while self.queued() > 0 {
-            self.stream.writable().await?;
-            self.write_now()?;
-        }
-        Ok(())
+        poll_fn(|cx| self.poll_write(cx)).await
     }
 
     /// Sends one text message.
@@ -159,55 +178,78 @@ impl Socket {
     pub async fn close(mut self, code: u16, reason: &str) {
         self.start_close(code, reason);
         while !matches!(self.recv().await, Received::Closed { .. }) {}
-        // The other side may have gone already; there is nobody left to tell.
-        let _ = self.flush().await;
-        let _ = self.stream.shutdown().await;
+        // The other side may have gone already, or may have stopped reading; there is nobody left to tell.
+        let _ = timeout(GOODBYE, async {
+            self.flush().await?;
+            self.stream.shutdown().await
+        })
+        .await;
     }
 
     /// Waits until the socket can do something, and does it.
     async fn turn(&mut self) -> io::Result<()> {
-        let interest =
-            if self.queued() > 0 { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-        let ready = match self.conn.poll_timeout() {
-            None => self.stream.ready(interest).await?,
-            Some(deadline) => {
-                match tokio::time::timeout_at(deadline.into(), self.stream.ready(interest)).await {
-                    Ok(ready) => ready?,
-                    Err(_) => {
-                        self.conn.handle_timeout(Instant::now());
-                        return Err(ErrorKind::TimedOut.into());
-                    }
-                }
-            }
+        let Some(deadline) = self.conn.poll_timeout() else {
+            return poll_fn(|cx| self.poll_turn(cx)).await;
         };
-        if ready.is_writable() {
-            self.write_now()?;
+        match timeout_at(deadline.into(), poll_fn(|cx| self.poll_turn(cx))).await {
+            Ok(done) => done,
+            Err(_) => {
+                self.conn.handle_timeout(Instant::now());
+                Err(ErrorKind::TimedOut.into())
+            }
         }
-        if ready.is_readable() || ready.is_read_closed() {
-            self.read_now()?;
-        }
-        Ok(())
     }
 
-    fn read_now(&mut self) -> io::Result<()> {
-        let mut buffer = [0; READ];
-        match self.stream.try_read(&mut buffer) {
-            Ok(0) => {
-                if let Some(Event::Closed { code, reason, .. }) = self.conn.receive_eof() {
-                    let reason = if reason.is_empty() { "the connection broke" } else { reason };
-                    self.received.push_back(Received::Closed { code, reason: reason.to_owned() });
-                } else {
-                    self.lost("the connection broke");
-                }
-                Ok(())
-            }
-            Ok(length) => {
-                self.take(&mut buffer[..length]);
+    /// Writes what can be written, and reads; is ready once something was read, or the last of the queue written.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let queued = self.queued() > 0;
+        let drained = self.poll_write(cx)?.is_ready() && queued;
+        match self.poll_read(cx) {
+            Poll::Pending if drained => Poll::Ready(Ok(())),
+            read => read,
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut space = [MaybeUninit::uninit(); READ];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+            Ok(()) if buffer.filled().is_empty() => self.ended(),
+            Ok(()) => {
+                self.take(buffer.filled_mut());
                 // Pongs should not wait for the next turn.
-                self.write_now()
+                let _ = self.poll_write(cx)?;
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error),
+            // A server that ends TLS without saying so has ended the connection all the same.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => self.ended(),
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.out.len() {
+            let length = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.out[self.written..]))?;
+            if length == 0 {
+                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
+            }
+            self.written += length;
+        }
+        if !self.out.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        }
+        // An idle socket keeps no buffer.
+        self.out = Vec::new();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    fn ended(&mut self) {
+        if let Some(Event::Closed { code, reason, .. }) = self.conn.receive_eof() {
+            let reason = if reason.is_empty() { "the connection broke" } else { reason };
+            self.received.push_back(Received::Closed { code, reason: reason.to_owned() });
+        } else {
+            self.lost("the connection broke");
         }
     }
 
@@ -228,24 +270,13 @@ impl Socket {
         self.conn.poll_transmit(&mut self.out);
     }
 
-    fn write_now(&mut self) -> io::Result<()> {
-        while self.queued() > 0 {
-            match self.stream.try_write(&self.out[self.written..]) {
-                Ok(length) => self.written += length,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            }
-        }
-        // An idle socket keeps no buffer.
-        self.out = Vec::new();
-        self.written = 0;
-        Ok(())
-    }
-
     fn lost(&mut self, why: &str) {
         self.received.push_back(Received::Closed { code: CloseCode::LOST.0, reason: why.to_owned() });
     }
 }
+
+/// For the answer to a close and the end of TLS: they fit into any buffer that is not full already.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Bytes of one read: what a loopback or network burst gives, and still fine on a stack.
 const READ: usize = 16 * 1024;
@@ -254,10 +285,7 @@ const READ: usize = 16 * 1024;
 const MAX_REFUSAL: usize = 16 * 1024;
 
 async fn open(address: &Address, options: &SocketOptions) -> Result<Socket, Error> {
-    let unreachable = |source| Error::Unreachable { to: address.authority.clone(), source };
-    let mut stream = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(unreachable)?;
-    // Messages are small and are written whole: waiting for company only delays them.
-    stream.set_nodelay(true)?;
+    let mut stream = Stream::connect(address, &options.tls).await?;
     let mut out = Vec::new();
     let protocols: Vec<&str> = options.protocols.iter().map(String::as_str).collect();
     let headers: Vec<(&str, &str)> =
@@ -271,6 +299,7 @@ async fn open(address: &Address, options: &SocketOptions) -> Result<Socket, Erro
     };
     let mut handshake = ClientHandshake::new(&request, random()?, &mut out);
     stream.write_all(&out).await?;
+    stream.flush().await?;
     let (established, mut rest) = answer(&mut stream, &mut handshake).await?;
     let config = Config {
         max_message: options.max_message,
@@ -288,12 +317,13 @@ async fn open(address: &Address, options: &SocketOptions) -> Result<Socket, Erro
     };
     // The server's first frames may have come with its answer.
     socket.take(&mut rest);
-    socket.write_now()?;
+    // It may have pinged already, or closed.
+    let _ = poll_fn(|cx| Poll::Ready(socket.poll_write(cx))).await?;
     Ok(socket)
 }
 
 async fn answer(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     handshake: &mut ClientHandshake,
 ) -> Result<(Established, Vec<u8>), Error> {
     // Kept besides, because a refusal's body stands behind its head.
@@ -319,7 +349,7 @@ async fn answer(
 }
 
 /// The `wanted` bytes behind the head in `all`, or as many of them as are reasonable.
-async fn body(stream: &mut TcpStream, mut all: Vec<u8>, wanted: usize) -> Result<Vec<u8>, Error> {
+async fn body(stream: &mut Stream, mut all: Vec<u8>, wanted: usize) -> Result<Vec<u8>, Error> {
     let start = all.windows(4).position(|four| four == b"\r\n\r\n").map_or(all.len(), |end| end + 4);
     let end = start + wanted.min(MAX_REFUSAL);
     while all.len() < end {
@@ -332,6 +362,11 @@ async fn body(stream: &mut TcpStream, mut all: Vec<u8>, wanted: usize) -> Result
     Ok(all.get(start..end.min(all.len())).unwrap_or_default().to_vec())
 }
 
+#[derive(serde::Deserialize)]
+struct Said {
+    message: String,
+}
+
 /// What an answer other than 101 says: Parlor's own refusals are JSON, other servers get a sentence made for them.
 pub(crate) fn refusal(status: u16, body: &[u8]) -> Error {
     let text = String::from_utf8_lossy(body);
@@ -339,13 +374,16 @@ pub(crate) fn refusal(status: u16, body: &[u8]) -> Error {
         return Error::Refused(Refused::from(error));
     }
     let hint = match status {
+        429 | 502..=504 => return Error::Unavailable { status },
         300..=399 => "; it points elsewhere, and this client does not follow",
         401 | 403 => "; it wants to know who this is, or does not want this one",
         404 => "; nothing is at this path",
         426 => "; it is not a WebSocket address",
         _ => "",
     };
-    Error::BadAnswer(format!("the server answered with status {status}{hint}"))
+    // Engine.IO servers, and many others, say more in this form.
+    let said = serde_json::from_slice::<Said>(body).map(|said| format!(": {}", said.message));
+    Error::BadAnswer(format!("the server answered with status {status}{hint}{}", said.unwrap_or_default()))
 }
 
 /// Random bytes from the system.

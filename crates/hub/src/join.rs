@@ -123,7 +123,7 @@ impl Shard {
             return Err(Refusal::no_log(room, "position to begin from: join without `since`"));
         }
         let already = self.joined(connection, room);
-        if already.is_none() && self.is_in_too_many_rooms(connection) {
+        if already.is_none() && self.is_in_too_many_rooms(connection) && !socketio::is_everybody(room) {
             return Err(Refusal::new(
                 Code::TooManyRooms,
                 format!("a connection may be in {ROOMS_PER_CONNECTION} rooms; leave one first"),
@@ -147,7 +147,8 @@ impl Shard {
             return Ok(());
         }
         let mailbox = Arc::clone(self.hub.mailbox(self.worker));
-        let done = Box::new(move |result| mailbox.push(Mail::Resumed { connection, room: key, result }));
+        let done =
+            Box::new(move |result| mailbox.push(Mail::Resumed { connection, room: key, ticket, result }));
         self.hub.engine().resume(room, policy, begin.unwrap_or(Begin::Last(0)), done);
         Ok(())
     }
@@ -157,6 +158,7 @@ impl Shard {
         &mut self,
         connection: ConnectionId,
         key: RoomKey,
+        ticket: Ticket,
         result: Result<Resumed, Refusal>,
         now: u64,
         events: &mut Vec<Event>,
@@ -167,8 +169,8 @@ impl Shard {
         let Some(room) = self.rooms.get_mut(&key) else { return };
         let name = room.name.clone();
         let waiting = room.catching_up.iter_mut().find(|waiting| waiting.slot == connection.slot());
-        let Some(waiting) = waiting.filter(|waiting| waiting.state == State::Asked) else { return };
-        let Some(ticket) = waiting.ticket.take() else { return };
+        let Some(waiting) = waiting.filter(|waiting| waiting.ticket == Some(ticket)) else { return };
+        waiting.ticket = None;
         let resumed = match result {
             Ok(resumed) => resumed,
             Err(refusal) => {
@@ -209,7 +211,8 @@ impl Shard {
                 continue;
             }
             let mailbox = Arc::clone(self.hub.mailbox(self.worker));
-            let done = Box::new(move |result| mailbox.push(Mail::Page { connection, room: key, result }));
+            let done =
+                Box::new(move |result| mailbox.push(Mail::Page { connection, room: key, after, result }));
             let policy = self.hub.policy(&room.name);
             self.hub.engine().history(&room.name, policy, Range::After(after), PAGE_MESSAGES as u32, done);
         }
@@ -219,6 +222,7 @@ impl Shard {
         &mut self,
         connection: ConnectionId,
         key: RoomKey,
+        behind: u64,
         result: Result<Page, Refusal>,
         events: &mut Vec<Event>,
     ) {
@@ -229,6 +233,9 @@ impl Shard {
         let Some(room) = self.rooms.get_mut(&key) else { return };
         let Some(waiting) = room.catching_up.iter_mut().find(|waiting| waiting.slot == slot) else { return };
         let State::Reading(after) = waiting.state else { return };
+        if after != behind {
+            return;
+        }
         // What was promised can no longer be given: say so and end, never skip.
         let page = match result {
             Ok(page) if page.first <= after + 1 => page,
@@ -288,7 +295,13 @@ impl Shard {
         events: &mut Vec<Event>,
     ) {
         let Some(room) = self.rooms.get(&key) else { return };
-        let entered = room.catching_up.iter().any(|waiting| waiting.slot == connection.slot());
+        // A mail that an earlier join of the same connection has led to is not for this one.
+        let awaited = |waiting: &CatchingUp| match ticket {
+            Some(_) => waiting.ticket == ticket,
+            None => waiting.state == State::Reading(after),
+        };
+        let entered =
+            room.catching_up.iter().any(|waiting| waiting.slot == connection.slot() && awaited(waiting));
         if !self.contains(connection) || !entered {
             return;
         }
@@ -356,8 +369,13 @@ impl Hub {
     }
 
     /// Sends frames to one connection, in order with what is published. `volatile`: unless something waits for it.
+    /// A connection for which more is sent than its worker can take meanwhile is cut like a slow reader.
     pub fn send(&self, connection: ConnectionId, frames: Bytes, volatile: bool) {
-        self.mailbox(connection.worker()).push(Mail::Send { connection, frames, volatile });
+        let mailbox = self.mailbox(connection.worker());
+        if mailbox.is_full() {
+            return mailbox.push(Mail::Kick { connection, code: CloseCode::SLOW.0 });
+        }
+        mailbox.push(Mail::Send { connection, frames, volatile });
     }
 
     /// Ends a connection, after what was sent to it before.

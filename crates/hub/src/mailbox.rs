@@ -59,12 +59,16 @@ pub enum Mail {
     Resumed {
         connection: ConnectionId,
         room: RoomKey,
+        /// Of the join: one that came later is answered by its own.
+        ticket: Ticket,
         result: Result<Resumed, Refusal>,
     },
     /// The next page of a replay.
     Page {
         connection: ConnectionId,
         room: RoomKey,
+        /// What it follows.
+        after: u64,
         result: Result<Page, Refusal>,
     },
     /// The answer to a command.
@@ -109,6 +113,8 @@ pub enum ReadPlace {
 pub struct Mailbox {
     queue: Mutex<Vec<Mail>>,
     length: AtomicUsize,
+    /// What the mails weigh together, their publications counted for each.
+    bytes: AtomicUsize,
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -116,14 +122,33 @@ pub struct Mailbox {
 /// many mean that it has stood still for a second or more.
 pub(crate) const MAILBOX_FULL: usize = 100_000;
 
+/// The same in bytes: what one handler may emit in one go, and no more than a small machine has.
+pub(crate) const MAILBOX_BYTES: usize = 64 * 1024 * 1024;
+
+impl Mail {
+    fn weight(&self) -> usize {
+        match self {
+            Mail::Publication(_, publication) | Mail::Direct(publication, _) => publication.weight(),
+            Mail::Send { frames, .. } => frames.len(),
+            _ => 0,
+        }
+    }
+}
+
 impl Mailbox {
     /// `wake` must make the worker look into its mailbox soon; it is called when the first mail arrives.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Mailbox {
-        Mailbox { queue: Mutex::default(), length: AtomicUsize::new(0), wake: Box::new(wake) }
+        Mailbox {
+            queue: Mutex::default(),
+            length: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            wake: Box::new(wake),
+        }
     }
 
     pub fn push(&self, mail: Mail) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        self.bytes.fetch_add(mail.weight(), Ordering::Relaxed);
         queue.push(mail);
         self.length.store(queue.len(), Ordering::Relaxed);
         let first = queue.len() == 1;
@@ -147,10 +172,12 @@ impl Mailbox {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut *queue, empty);
         self.length.store(0, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
     }
 
     pub(crate) fn is_full(&self) -> bool {
         self.length.load(Ordering::Relaxed) >= MAILBOX_FULL
+            || self.bytes.load(Ordering::Relaxed) >= MAILBOX_BYTES
     }
 }
 

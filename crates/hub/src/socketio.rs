@@ -1,6 +1,9 @@
 //! Socket.IO's side of the hub: which hub room is which room of a namespace, and packets as whole frames.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
+use parlor_proto::limits::ATTACHMENTS;
 use parlor_proto::name::RoomName;
 use parlor_proto::socketio::{Arguments, MAIN, encode, msgpack};
 use parlor_proto::ws::Kind;
@@ -46,6 +49,7 @@ pub fn event(
     arguments: &Arguments,
     offset: Option<&str>,
 ) -> Bytes {
+    let arguments = &*readable(format, arguments);
     packet(
         format,
         arguments.attachments(),
@@ -54,8 +58,19 @@ pub fn event(
     )
 }
 
+/// What clients of this format can read: those of the text parser take ten attachments, and base64 text stands for
+/// bytes when there are more.
+fn readable(format: WireFormat, arguments: &Arguments) -> Cow<'_, Arguments> {
+    let packed = matches!(format, WireFormat::Msgpack | WireFormat::MsgpackOffset);
+    if packed || arguments.attachments().len() <= ATTACHMENTS {
+        return Cow::Borrowed(arguments);
+    }
+    Cow::Owned(arguments.without_binary())
+}
+
 /// Frames of an ack.
 pub fn ack(format: WireFormat, namespace: &str, id: u64, arguments: &Arguments) -> Bytes {
+    let arguments = &*readable(format, arguments);
     packet(
         format,
         arguments.attachments(),

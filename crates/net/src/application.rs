@@ -140,6 +140,7 @@ pub struct Context<'a> {
 pub(crate) enum Outgoing {
     Message(Kind, Bytes),
     Frames(Bytes),
+    Publications(WireFormat, Vec<Arc<Publication>>),
     Close(CloseCode, Cow<'static, str>),
 }
 
@@ -173,8 +174,8 @@ impl Context<'_> {
     }
 
     /// Queues publications of a log, those that are for this connection.
-    pub fn send_publications(&mut self, format: WireFormat, publications: &[Arc<Publication>]) {
-        self.shard.send_publications(self.connection.slot(), format, publications);
+    pub fn send_publications(&mut self, format: WireFormat, publications: Vec<Arc<Publication>>) {
+        self.outgoing.push(Outgoing::Publications(format, publications));
     }
 
     /// Whether the connection polls at the moment; otherwise it has a WebSocket.

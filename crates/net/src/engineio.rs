@@ -76,6 +76,9 @@ pub(crate) struct Held {
     pub(crate) body: Option<Body>,
     /// The WebSocket that is about to take over.
     pub(crate) probe: Option<ConnectionId>,
+    /// The client has still to be told that it is over, in an answer by itself: clients handle a close before what stands
+    /// in front of it.
+    pub(crate) farewell: bool,
     /// Why it ended, once it did.
     pub(crate) over: Option<Reason>,
 }
@@ -106,7 +109,7 @@ pub(crate) enum Taken<'a> {
 impl Held {
     pub(crate) fn new(settings: EngineIo, revision: Revision, transport: Transport, now: Instant) -> Held {
         let session = Session::new(revision, transport, settings.heartbeat(), now);
-        Held { session, settings, poll: None, body: None, probe: None, over: None }
+        Held { session, settings, poll: None, body: None, probe: None, farewell: false, over: None }
     }
 
     /// The packet that opens the session.

@@ -278,6 +278,13 @@ impl Sockets {
         for item in outgoing.drain(..) {
             match item {
                 Outgoing::Frames(frames) => bytes.extend_from_slice(&frames),
+                Outgoing::Publications(format, publications) => {
+                    let before = std::mem::take(&mut bytes);
+                    if !before.is_empty() {
+                        shard.send(slot, Bytes::from(before));
+                    }
+                    shard.send_publications(slot, format, &publications);
+                }
                 Outgoing::Message(kind, message) if revision.is_some() => {
                     // Engine.IO: a message's digit stands in front of text, and in revision 3 of bytes too.
                     match (kind, revision) {

@@ -53,13 +53,19 @@ mod pipe;
 mod rooms;
 mod routes;
 mod server;
+pub mod socketio;
 mod websocket;
 
 pub use consumer::{Channel, Consumer};
 pub use groups::GroupEvent;
 pub use parlor_net::{EngineIo, Limits, Memory, Origins};
 pub use parlor_proto::codes::{Code, Refusal};
+pub use parlor_proto::socketio::{Binary, Value};
 pub use rooms::{Audience, Rooms, Sent};
 pub use routes::{Plain, RouteOptions};
 pub use server::{Running, Server};
+pub use socketio::{
+    Ack, Auth, Broadcast, ConnectRefused, Data, EventName, Namespace, Parser, Reason, Rest, Socket,
+    SocketIoOptions, State,
+};
 pub use websocket::{Closed, Message, WebSocket};

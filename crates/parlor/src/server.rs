@@ -12,17 +12,20 @@ use axum::body::Body;
 use http::{Response, StatusCode};
 use matchit::Match;
 use parlor_hub::Hub;
+use parlor_hub::encode::WireFormat;
 use parlor_hub::engine::Engine;
 use parlor_hub::memory::MemoryEngine;
 use parlor_hub::policy::{Policies, Policy};
 use parlor_net::{Application, EngineIo, Handle, Limits, Memory, Opened, Opening, Origins, Route, Settings};
 use parlor_proto::codes::Refusal;
+use parlor_proto::limits::FRAGMENTS;
 
 use crate::chat::Chat;
 use crate::consumer::{self, Consumer};
 use crate::page::Page;
 use crate::rooms::Rooms;
 use crate::routes::{RawRoute, RouteOptions};
+use crate::socketio::{Conversation, Namespace, Registry, SocketIoOptions};
 use crate::websocket::WebSocket;
 
 /// What listens on one port: raw WebSocket routes, the stock chat if it is wanted, and an axum router for the rest.
@@ -32,8 +35,16 @@ pub struct Server {
     rooms: Rooms,
     engine: Option<Arc<dyn Engine>>,
     chat: bool,
+    registry: Arc<Registry>,
+    /// Paths where Socket.IO is spoken.
+    socket_io: HashMap<String, SocketIoOptions>,
     router: Router,
     settings: Settings,
+}
+
+/// What is kept of a room when nobody says more: nothing.
+fn bare(_room: &str) -> Policy {
+    Policy::BARE
 }
 
 /// A server that listens. Dropping it does not stop it; [`Running::stop`] does.
@@ -54,13 +65,15 @@ impl Server {
     /// No routes, everything in memory, one worker per core.
     pub fn new() -> Server {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let origins = Origins { allowed: Vec::new(), loopback: true };
+        let origins = Origins { allowed: Vec::new(), loopback: true, any: false };
         Server {
             routes: HashMap::new(),
             pages: HashMap::new(),
             rooms: Rooms::default(),
             engine: None,
             chat: false,
+            registry: Arc::default(),
+            socket_io: HashMap::new(),
             router: Router::new(),
             settings: Settings {
                 workers,
@@ -132,6 +145,30 @@ impl Server {
         self
     }
 
+    /// A namespace of Socket.IO, made when it is first asked for: a handle on which handlers are set, and with which
+    /// everybody in it is reached from anywhere.
+    pub fn namespace(&mut self, name: &str) -> Namespace {
+        self.registry.namespace(name)
+    }
+
+    /// Namespaces that come to be when a client enters one whose name fits. The handle sets the handlers of all of them.
+    pub fn namespaces_where(&mut self, matches: impl Fn(&str) -> bool + Send + Sync + 'static) -> Namespace {
+        self.registry.pattern(matches)
+    }
+
+    /// Speaks Socket.IO at a path. Once a namespace is asked for, `/socket.io/` speaks it without further ado; all paths
+    /// lead to the same namespaces.
+    pub fn socket_io(&mut self, path: &str, options: SocketIoOptions) -> &mut Server {
+        self.socket_io.insert(path.trim_end_matches('/').to_owned(), options);
+        self
+    }
+
+    /// A value that handlers get with [`crate::State`]; one of each type.
+    pub fn state<T: Send + Sync + 'static>(&mut self, value: T) -> &mut Server {
+        self.registry.set_state(value);
+        self
+    }
+
     /// Serves the stock chat's native protocol at `/ws`. Rooms are then kept and show who is there as the names say;
     /// without the chat nothing is kept.
     pub fn chat(&mut self) -> &mut Server {
@@ -196,17 +233,23 @@ impl Server {
                 io::Error::new(io::ErrorKind::InvalidInput, format!("the route {path}: {error}"))
             })?;
         }
-        let engine = self.engine.unwrap_or_else(|| Arc::new(MemoryEngine::new(crate::chat::random::bytes())));
-        let mut settings = self.settings;
-        if self.chat {
-            settings.policies = Policies::new(Policy::stock);
+        let registry = self.registry;
+        let mut socket_io = self.socket_io;
+        if !registry.is_empty() {
+            socket_io.entry("/socket.io".to_owned()).or_default();
         }
+        let mut settings = self.settings;
+        let (namespaces, stock) = (Arc::clone(&registry), if self.chat { Policy::stock } else { bare });
+        settings.policies = Policies::new(move |room| namespaces.policy(room).unwrap_or_else(|| stock(room)));
+        let engine = self.engine.unwrap_or_else(|| Arc::new(MemoryEngine::new(crate::chat::random::bytes())));
         let server = parlor_net::Server::bind(address, engine, settings)?;
         let address = server.address()?;
         self.rooms.open(server.hub());
         let chat = self.chat.then(|| Chat::new(Arc::clone(server.hub())));
+        registry.start(Arc::clone(server.hub()));
         let router = finish(server.hub(), self.router);
-        let handle = server.start(Arc::new(Routes { raw, pages: self.pages, chat }), router)?;
+        let routes = Routes { raw, pages: self.pages, chat, registry, socket_io };
+        let handle = server.start(Arc::new(routes), router)?;
         Ok(Running { address, handle, rooms: self.rooms })
     }
 }
@@ -236,9 +279,15 @@ struct Routes {
     raw: matchit::Router<RawRoute>,
     pages: HashMap<String, Page>,
     chat: Option<Chat>,
+    registry: Arc<Registry>,
+    socket_io: HashMap<String, SocketIoOptions>,
 }
 
 impl Routes {
+    fn socket_io(&self, path: &str) -> Option<&SocketIoOptions> {
+        self.socket_io.get(path.strip_suffix('/').unwrap_or(path))
+    }
+
     fn raw<'r, 'p>(&'r self, path: &'p str) -> Option<Match<'r, 'p, &'r RawRoute>> {
         let found = self.raw.at(path).ok()?;
         // The chat's path is an exact one: it goes before parameters.
@@ -252,6 +301,15 @@ const CHAT: &str = "/ws";
 
 impl Application for Routes {
     fn route(&self, path: &str) -> Option<Route> {
+        if let Some(options) = self.socket_io(path) {
+            return Some(Route {
+                max_message: options.engine_io.max_payload,
+                max_fragments: FRAGMENTS as u32,
+                deflate: None,
+                format: WireFormat::SocketIo,
+                engine_io: Some(options.engine_io),
+            });
+        }
         match self.raw(path) {
             Some(raw) => Some(raw.value.route()),
             None => self.chat.as_ref().filter(|_| path == CHAT).map(Chat::route),
@@ -259,6 +317,9 @@ impl Application for Routes {
     }
 
     fn plain(&self, path: &str) -> Option<Response<Body>> {
+        if self.socket_io(path).is_some() {
+            return None;
+        }
         match self.pages.get(path) {
             Some(page) => Some(page.response(StatusCode::OK)),
             None => self.raw(path)?.value.plain(),
@@ -267,6 +328,11 @@ impl Application for Routes {
 
     fn open(&self, opening: Opening) -> Pin<Box<dyn Future<Output = Result<Opened, Refusal>> + Send + '_>> {
         let uri = opening.uri.clone();
+        if let Some(options) = self.socket_io(uri.path()) {
+            let conversation = Conversation::new(Arc::clone(&self.registry), *options, &opening);
+            let opened = Opened { conversation: Box::new(conversation), author: None, protocol: None };
+            return Box::pin(std::future::ready(Ok(opened)));
+        }
         match (self.raw(uri.path()), &self.chat) {
             (Some(raw), _) => Box::pin(std::future::ready(raw.value.open(opening, &raw.params))),
             (None, Some(chat)) => Box::pin(chat.open(opening)),

@@ -27,7 +27,11 @@ pub(crate) fn serve(settings: &Settings) -> Result<()> {
     server
         .chat()
         .engine(engine)
-        .origins(Origins { allowed: settings.origins.clone(), loopback: settings.listen.ip().is_loopback() })
+        .origins(Origins {
+            allowed: settings.origins.clone(),
+            loopback: settings.listen.ip().is_loopback(),
+            any: false,
+        })
         .limits(settings.limits)
         .memory(Memory::of_this_process(settings.memory));
     if let Some(workers) = settings.workers {

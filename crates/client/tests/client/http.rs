@@ -81,13 +81,22 @@ async fn a_refused_handshake_says_why() {
             "name_taken: ann is taken",
         ),
         (
+            "HTTP/1.1 400 Bad Request\r\nContent-Length: 42\r\n\r\n{\"code\":0,\"message\":\"Transport unknown\"}  ",
+            "the server answered with status 400: Transport unknown",
+        ),
+        (
             "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
             "the server answered with status 404; nothing is at this path",
+        ),
+        (
+            "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
+            "the server answered with status 502: it cannot serve now",
         ),
         ("220 smtp.example ESMTP\r\n\r\n", "the server's answer is not one of HTTP/1.1"),
     ] {
         let (opened, _) = tokio::join!(Socket::open(&address, &options), answer(&script, "\r\n\r\n", reply));
-        assert_eq!(opened.unwrap_err().to_string(), expected);
+        let error = opened.unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.may_retry()), (expected, reply.contains("502")));
     }
 }
 

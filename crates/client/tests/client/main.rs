@@ -3,3 +3,5 @@
 mod http;
 mod reconnect;
 mod script;
+mod socketio;
+mod tls;

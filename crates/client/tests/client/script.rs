@@ -1,22 +1,32 @@
 //! A server that follows a script: it accepts, shakes hands, and says and expects literal texts.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parlor_proto::ws::handshake::{RequestReader, write_response};
 use parlor_proto::ws::{CloseCode, Config, Connection, Event, Kind, Role};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 /// No test waits longer than this for a fact.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Script {
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
 }
 
+/// TCP, or TLS over it.
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
+
 pub(crate) struct Peer {
-    stream: TcpStream,
+    stream: Box<dyn Wire>,
     conn: Connection,
     texts: Vec<String>,
     pub(crate) target: String,
@@ -27,12 +37,36 @@ impl Script {
     pub(crate) async fn new() -> (Self, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("ws://{}", listener.local_addr().unwrap());
-        (Self { listener }, address)
+        (Self { listener, tls: None }, address)
     }
 
-    /// The next TCP connection, before anything was read.
-    pub(crate) async fn accept(&self) -> TcpStream {
-        timeout(PATIENCE, self.listener.accept()).await.unwrap().unwrap().0
+    /// The same with TLS and a certificate of its own for 127.0.0.1, which is given as PEM.
+    pub(crate) async fn secure() -> (Self, String, String) {
+        let (script, address) = Self::new().await;
+        let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let key = PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key)
+            .unwrap();
+        let tls = Some(TlsAcceptor::from(Arc::new(config)));
+        (Self { tls, ..script }, address.replace("ws://", "wss://"), own.cert.pem())
+    }
+
+    /// The next connection, before anything was read.
+    pub(crate) async fn accept(&self) -> Box<dyn Wire> {
+        let stream = timeout(PATIENCE, self.listener.accept()).await.unwrap().unwrap().0;
+        match &self.tls {
+            None => Box::new(stream),
+            Some(tls) => Box::new(timeout(PATIENCE, tls.accept(stream)).await.unwrap().unwrap()),
+        }
+    }
+
+    /// The next connection, on which the client does not get through its TLS handshake.
+    pub(crate) async fn reject(&self) {
+        let stream = timeout(PATIENCE, self.listener.accept()).await.unwrap().unwrap().0;
+        let accepted = timeout(PATIENCE, self.tls.as_ref().unwrap().accept(stream)).await.unwrap();
+        assert!(accepted.is_err());
     }
 
     /// The next WebSocket connection.
@@ -74,8 +108,16 @@ impl Script {
 
 impl Peer {
     pub(crate) async fn say(&mut self, text: &str) {
+        self.send(Kind::Text, text.as_bytes()).await;
+    }
+
+    pub(crate) async fn say_binary(&mut self, bytes: &[u8]) {
+        self.send(Kind::Binary, bytes).await;
+    }
+
+    async fn send(&mut self, kind: Kind, payload: &[u8]) {
         let mut out = Vec::new();
-        self.conn.write_message(Kind::Text, text.as_bytes(), &mut out);
+        self.conn.write_message(kind, payload, &mut out);
         self.stream.write_all(&out).await.unwrap();
     }
 
@@ -83,7 +125,7 @@ impl Peer {
         assert_eq!(self.hear().await, text);
     }
 
-    /// The next text, whatever it is; "closed CODE" at the end.
+    /// The next text, whatever it is; "binary […]" for bytes, and "closed CODE" at the end.
     pub(crate) async fn hear(&mut self) -> String {
         while self.texts.is_empty() {
             let mut buffer = [0; 4096];
@@ -92,6 +134,7 @@ impl Peer {
             while let Some(event) = arrived.poll_event() {
                 match event {
                     Event::Text(text) => self.texts.push(text.to_owned()),
+                    Event::Binary(bytes) => self.texts.push(format!("binary {bytes:?}")),
                     Event::Closed { code, .. } => self.texts.push(format!("closed {code}")),
                     _ => {}
                 }

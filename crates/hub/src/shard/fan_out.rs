@@ -105,8 +105,12 @@ impl Shard {
             Mail::Live { connection, room, after, ticket } => {
                 self.go_live(connection, room, after, ticket, events);
             }
-            Mail::Resumed { connection, room, result } => self.resumed(connection, room, result, now, events),
-            Mail::Page { connection, room, result } => self.next_page(connection, room, result, events),
+            Mail::Resumed { connection, room, ticket, result } => {
+                self.resumed(connection, room, ticket, result, now, events);
+            }
+            Mail::Page { connection, room, after, result } => {
+                self.next_page(connection, room, after, result, events);
+            }
             Mail::Reply { connection, ticket, result } => {
                 self.outstanding = self.outstanding.saturating_sub(1);
                 if self.contains(connection) {

@@ -55,6 +55,7 @@ impl Sockets {
                 held.release(PacketKind::Noop);
             } else if leaving {
                 held.release(PacketKind::Close);
+                held.farewell = false;
                 self.finished.push(slot);
             }
             return;
@@ -224,10 +225,10 @@ impl Sockets {
         let polling = socket.is_polling();
         if let Some(held) = socket.held() {
             held.over.get_or_insert(Reason::ForcedClose);
+            held.farewell = polling;
         }
         self.over(slot, shard, code.0, Reason::ForcedClose.as_str());
         if polling {
-            shard.send(slot, text_frame("1"));
             self.finished.push(slot);
         } else if let Some(socket) = self.get(slot) {
             socket.ws.close(now, ws::CloseCode(code.0), reason);
@@ -308,8 +309,13 @@ impl Sockets {
             any = true;
             let slot = connection.slot();
             let Some(socket) = self.get(slot).filter(|socket| socket.id == connection) else { continue };
+            let paused = socket.flags.paused;
             match &mut socket.engine_io {
                 Some(Part::Session(held)) if held.over.is_none() => {
+                    if paused {
+                        // Its answers are not read at the moment, and that is our doing.
+                        held.session.excuse(now);
+                    }
                     match held.session.handle_timeout(now) {
                         Due::Nothing => {}
                         Due::Ping => shard.send(slot, text_frame("2")),

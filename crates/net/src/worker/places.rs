@@ -153,7 +153,8 @@ impl Worker {
         let Some(socket) = self.sockets.get(slot) else { return };
         let written = self.shard.outbox(slot).is_none_or(|outbox| outbox.is_empty());
         if socket.is_polling() {
-            if written {
+            let farewell = socket.held().is_some_and(|held| held.farewell);
+            if written && !farewell {
                 return self.remove(slot);
             }
             // The rest waits for a last poll, so long.

@@ -109,6 +109,18 @@ impl Session {
         }
     }
 
+    /// The client is not listened to at the moment, so its silence means nothing; the next ping is due instead, for it
+    /// listens to us.
+    pub fn excuse(&mut self, now: Instant) {
+        if now < self.due {
+            return;
+        }
+        match self.revision {
+            Revision::V4 => self.waits = false,
+            Revision::V3 => self.alive(now),
+        }
+    }
+
     /// Takes a packet that came on the session's transport.
     pub fn receive<'a>(&mut self, now: Instant, packet: Packet<'a>) -> Received<'a> {
         if self.revision == Revision::V3 {
@@ -228,6 +240,16 @@ mod tests {
             let (mut session, at) = session(Revision::V4);
             assert_eq!(receive(&mut session, at(0), text), Received::Over(reason), "{text}");
         }
+    }
+
+    #[test]
+    fn whoever_is_not_listened_to_is_pinged_and_not_given_up() {
+        let (mut session, at) = session(Revision::V4);
+        assert_eq!(session.handle_timeout(at(300)), Alarm::Ping);
+        session.excuse(at(499));
+        session.excuse(at(500));
+        assert_eq!(session.handle_timeout(at(500)), Alarm::Ping);
+        assert_eq!(session.handle_timeout(at(700)), Alarm::Over);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::binary::with_attachments;
 use super::value::Value;
 use crate::json;
-use crate::limits::DEPTH;
+use crate::limits::{ATTACHMENTS, DEPTH};
 
 /// A list of values: JSON text as it was sent, without brackets and spaces, and the attachments for which placeholders
 /// in it stand.
@@ -26,7 +26,8 @@ pub struct Arguments {
 pub struct BadArguments(String);
 
 impl BadArguments {
-    pub(super) fn new(what: impl fmt::Display) -> BadArguments {
+    /// An error with this sentence.
+    pub fn new(what: impl fmt::Display) -> BadArguments {
         BadArguments(what.to_string())
     }
 }
@@ -50,7 +51,7 @@ impl Arguments {
             return Ok(Arguments::join(&values));
         }
         // Written anew, so that the placeholders are numbered in the order of the text, once each.
-        let (values, _) = with_attachments(attachments, || serde_json::from_str::<Vec<Value>>(list));
+        let (values, _) = with_attachments(attachments, 0, || serde_json::from_str::<Vec<Value>>(list));
         Arguments::of(&values.map_err(BadArguments::new)?)
     }
 
@@ -66,9 +67,14 @@ impl Arguments {
         Arguments { text, count: values.len(), attachments: Vec::new() }
     }
 
-    /// The elements of what serializes as a list.
+    /// The elements of what serializes as a list, with at most [`ATTACHMENTS`] attachments.
     pub fn of<T: Serialize + ?Sized>(list: &T) -> Result<Arguments, BadArguments> {
-        let (text, attachments) = with_attachments(Vec::new(), || serde_json::to_string(list));
+        Arguments::within(list, ATTACHMENTS)
+    }
+
+    /// The same with any number of attachments, for a parser that has no limit.
+    pub(super) fn within<T: Serialize + ?Sized>(list: &T, limit: usize) -> Result<Arguments, BadArguments> {
+        let (text, attachments) = with_attachments(Vec::new(), limit, || serde_json::to_string(list));
         let text = text.map_err(BadArguments::new)?;
         let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
         let inner = inner.ok_or_else(|| BadArguments::new("this is not a list"))?;
@@ -78,7 +84,7 @@ impl Arguments {
 
     /// One value.
     pub fn one<T: Serialize + ?Sized>(value: &T) -> Result<Arguments, BadArguments> {
-        let (text, attachments) = with_attachments(Vec::new(), || serde_json::to_string(value));
+        let (text, attachments) = with_attachments(Vec::new(), ATTACHMENTS, || serde_json::to_string(value));
         Ok(Arguments { text: text.map_err(BadArguments::new)?, count: 1, attachments })
     }
 
@@ -120,7 +126,7 @@ impl Arguments {
     }
 
     pub(super) fn reading<T>(&self, read: impl FnOnce() -> serde_json::Result<T>) -> Result<T, BadArguments> {
-        let (value, _) = with_attachments(self.attachments.clone(), read);
+        let (value, _) = with_attachments(self.attachments.clone(), 0, read);
         value.map_err(BadArguments::new)
     }
 

@@ -10,36 +10,45 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::limits::ATTACHMENTS;
-
 /// Bytes that travel as an attachment of a Socket.IO packet. In other JSON they are base64 text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Binary(pub Bytes);
 
 thread_local! {
     /// The attachments of the value that this thread is reading or writing.
-    static ATTACHED: RefCell<Option<Vec<Bytes>>> = const { RefCell::new(None) };
+    static ATTACHED: RefCell<Option<Attached>> = const { RefCell::new(None) };
 }
 
-/// Runs `work`, in which placeholders stand for these attachments and new ones are added behind them; gives back all.
-pub(super) fn with_attachments<T>(attachments: Vec<Bytes>, work: impl FnOnce() -> T) -> (T, Vec<Bytes>) {
+struct Attached {
+    attachments: Vec<Bytes>,
+    /// More than so many are refused.
+    limit: usize,
+}
+
+/// Runs `work`, in which placeholders stand for these attachments and new ones are added behind them, up to `limit`;
+/// gives back all.
+pub(super) fn with_attachments<T>(
+    attachments: Vec<Bytes>,
+    limit: usize,
+    work: impl FnOnce() -> T,
+) -> (T, Vec<Bytes>) {
     /// Restores what was there before, even if `work` panics.
-    struct Restore(Option<Vec<Bytes>>);
+    struct Restore(Option<Attached>);
     impl Drop for Restore {
         fn drop(&mut self) {
             ATTACHED.set(self.0.take());
         }
     }
-    let _restore = Restore(ATTACHED.replace(Some(attachments)));
+    let _restore = Restore(ATTACHED.replace(Some(Attached { attachments, limit })));
     let result = work();
-    (result, ATTACHED.take().unwrap_or_default())
+    (result, ATTACHED.take().map_or_else(Vec::new, |attached| attached.attachments))
 }
 
 /// The attachment that a placeholder names. `None` outside of a packet, where there are no placeholders.
 pub(super) fn attached(number: u64) -> Option<Result<Bytes, String>> {
     ATTACHED.with_borrow(|attached| {
         let attached = attached.as_ref()?;
-        let found = usize::try_from(number).ok().and_then(|number| attached.get(number));
+        let found = usize::try_from(number).ok().and_then(|number| attached.attachments.get(number));
         Some(found.cloned().ok_or_else(|| format!("there is no attachment {number}")))
     })
 }
@@ -51,12 +60,17 @@ impl Serialize for Binary {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let number = ATTACHED.with_borrow_mut(|attached| {
             let attached = attached.as_mut()?;
-            attached.push(self.0.clone());
-            Some(attached.len() - 1)
+            if attached.attachments.len() >= attached.limit {
+                return Some(Err(attached.limit));
+            }
+            attached.attachments.push(self.0.clone());
+            Some(Ok(attached.attachments.len() - 1))
         });
         match number {
-            Some(ATTACHMENTS..) => Err(serde::ser::Error::custom("a packet holds at most 10 attachments")),
-            Some(number) => {
+            Some(Err(limit)) => {
+                Err(serde::ser::Error::custom(format_args!("a packet holds at most {limit} attachments")))
+            }
+            Some(Ok(number)) => {
                 // The order that every client writes.
                 let mut placeholder = serializer.serialize_struct(PLACEHOLDER, 2)?;
                 placeholder.serialize_field(PLACEHOLDER, &true)?;

@@ -13,10 +13,10 @@ use crate::limits::{ATTACHMENTS, DEPTH, EVENT};
 /// A packet of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Packet {
-    /// It wants to enter a namespace; `auth` is the JSON text of an object.
+    /// It wants to enter a namespace; `auth` is one object.
     Connect {
         namespace: String,
-        auth: Option<String>,
+        auth: Option<Arguments>,
     },
     Disconnect {
         namespace: String,
@@ -58,7 +58,7 @@ impl fmt::Display for ParseError {
             ParseError::BadId => f.write_str("the number of the ack is none"),
             ParseError::BadPayload(why) => write!(f, "bad payload: {why}"),
             ParseError::ReservedEvent => f.write_str("this event name is reserved"),
-            ParseError::BadAttachmentCount => write!(f, "a packet announces 0 to {ATTACHMENTS} attachments"),
+            ParseError::BadAttachmentCount => write!(f, "a packet announces 1 to {ATTACHMENTS} attachments"),
             ParseError::Unexpected => f.write_str("text and attachments came out of order"),
         }
     }
@@ -83,10 +83,10 @@ struct Waiting {
 
 /// What stands before the payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Header {
+pub(super) struct Header {
     kind: u8,
     attachments: usize,
-    namespace: String,
+    pub(super) namespace: String,
     id: Option<u64>,
 }
 
@@ -100,12 +100,21 @@ impl Decoder {
             return Err(ParseError::Unexpected);
         }
         let (header, payload) = parse_header(text)?;
+        // CONNECT_ERROR is for servers to say.
+        if header.kind == b'4' {
+            return Err(ParseError::UnknownType);
+        }
         if header.attachments == 0 {
             return header.packet(payload, Vec::new()).map(Some);
         }
         let payload = payload.to_owned();
         self.waiting = Some(Box::new(Waiting { header, payload, attachments: Vec::new() }));
         Ok(None)
+    }
+
+    /// Whether attachments are to follow.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
     }
 
     /// Takes a binary message, which is an attachment.
@@ -122,17 +131,16 @@ impl Decoder {
 }
 
 /// `<type>[<attachments>-][<namespace>,][<id>]<payload>`
-fn parse_header(text: &str) -> Result<(Header, &str), ParseError> {
+pub(super) fn parse_header(text: &str) -> Result<(Header, &str), ParseError> {
     let kind = *text.as_bytes().first().ok_or(ParseError::UnknownType)?;
-    // CONNECT_ERROR (4) is for servers to say.
-    if !matches!(kind, b'0' | b'1' | b'2' | b'3' | b'5' | b'6') {
+    if !matches!(kind, b'0'..=b'6') {
         return Err(ParseError::UnknownType);
     }
     let mut rest = &text[1..];
     let mut attachments = 0;
     if matches!(kind, b'5' | b'6') {
         let (count, behind) = rest.split_once('-').ok_or(ParseError::BadAttachmentCount)?;
-        let count = digits(count).filter(|&count| count <= ATTACHMENTS as u64);
+        let count = digits(count).filter(|&count| (1..=ATTACHMENTS as u64).contains(&count));
         attachments = count.ok_or(ParseError::BadAttachmentCount)? as usize;
         rest = behind;
     }
@@ -180,7 +188,7 @@ impl Header {
     }
 }
 
-fn auth(payload: &str) -> Result<Option<String>, ParseError> {
+fn auth(payload: &str) -> Result<Option<Arguments>, ParseError> {
     if payload.is_empty() {
         return Ok(None);
     }
@@ -191,7 +199,7 @@ fn auth(payload: &str) -> Result<Option<String>, ParseError> {
     if json::depth(payload) > DEPTH {
         return Err(ParseError::BadPayload(format!("auth is nested deeper than {DEPTH} levels")));
     }
-    Ok(Some(value.get().to_owned()))
+    Ok(Some(Arguments::join(&[value])))
 }
 
 /// Splits `["name",…]`.
@@ -223,6 +231,6 @@ pub(super) fn check_name(name: &str) -> Result<(), ParseError> {
     Ok(())
 }
 
-fn bad(error: impl fmt::Display) -> ParseError {
+pub(super) fn bad(error: impl fmt::Display) -> ParseError {
     ParseError::BadPayload(error.to_string())
 }

@@ -79,7 +79,7 @@ pub fn disconnect(out: &mut Vec<u8>, namespace: &str) {
     head(out, [b'1', b'1'], 0, namespace, None);
 }
 
-fn head(out: &mut Vec<u8>, kinds: [u8; 2], attachments: usize, namespace: &str, id: Option<u64>) {
+pub(super) fn head(out: &mut Vec<u8>, kinds: [u8; 2], attachments: usize, namespace: &str, id: Option<u64>) {
     if attachments == 0 {
         out.push(kinds[0]);
     } else {

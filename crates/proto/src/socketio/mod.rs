@@ -2,10 +2,12 @@
 //!
 //! [`Decoder`] turns the messages of a session into [`Packet`]s, with their attachments; [`encode`] writes them as text,
 //! [`msgpack`] in the other parser's form. What an event carries are its [`Arguments`]: JSON text as it was sent, and
-//! the attachments that placeholders in it stand for. The published document is `socket.io-protocol`, revision 5.
+//! the attachments that placeholders in it stand for. [`client`] is the other side of it all. The
+//! published document is `socket.io-protocol`, revision 5.
 
 mod arguments;
 mod binary;
+pub mod client;
 mod decode;
 pub mod encode;
 pub mod msgpack;

@@ -32,9 +32,7 @@ pub fn decode(bytes: &[u8]) -> Result<Packet, ParseError> {
         Some(0) => {
             let auth = match data {
                 Value::Null => None,
-                Value::Object(_) => {
-                    Some(Arguments::one(&data.clone().without_binary()).map_err(bad)?.text().to_owned())
-                }
+                Value::Object(_) => Some(Arguments::within(&[data], usize::MAX).map_err(bad)?),
                 _ => return Err(bad("auth is an object")),
             };
             Ok(Packet::Connect { namespace, auth })
@@ -46,13 +44,13 @@ pub fn decode(bytes: &[u8]) -> Result<Packet, ParseError> {
                 return Err(bad("an event begins with its name"));
             };
             check_name(event)?;
-            let arguments = Arguments::of(rest).map_err(bad)?;
+            let arguments = Arguments::within(rest, usize::MAX).map_err(bad)?;
             Ok(Packet::Event { namespace, id, event: event.clone(), arguments })
         }
         Some(3 | 6) => {
             let Value::Array(values) = data else { return Err(bad("an ack is a list")) };
             let id = id.ok_or(ParseError::BadId)?;
-            Ok(Packet::Ack { namespace, id, arguments: Arguments::of(values).map_err(bad)? })
+            Ok(Packet::Ack { namespace, id, arguments: Arguments::within(values, usize::MAX).map_err(bad)? })
         }
         _ => Err(ParseError::UnknownType),
     }
