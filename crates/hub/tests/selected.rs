@@ -13,6 +13,7 @@ use parlor_hub::publish::Publisher;
 use parlor_hub::shard::Shard;
 use parlor_hub::{ConnectionId, Delivery, Form, Selector};
 use parlor_proto::name::RoomName;
+use proptest::prelude::*;
 
 const NOW: u64 = 1_790_000_000_000;
 
@@ -114,4 +115,67 @@ fn a_connection_that_is_about_to_end_enters_no_room_again() {
     let publish = publish("a", &["a"], &[], false);
     hub.publish(Publisher::Application(None), publish, NOW, Box::new(|done| assert!(done.is_ok())));
     assert_eq!(waiting(&mut shards, &[person]), [b""]);
+}
+
+const ROOMS: [&str; 4] = ["a", "b", "c", "d"];
+const PEOPLE: usize = 5;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Enter(usize, usize),
+    Exit(usize, usize),
+    /// Rooms, rooms that are left out, and whoever sends and is left out.
+    Publish(Vec<usize>, Vec<usize>, Option<usize>),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let rooms = |least| prop::collection::vec(0..ROOMS.len(), least..4);
+    prop_oneof![
+        (0..PEOPLE, 0..ROOMS.len()).prop_map(|(person, room)| Step::Enter(person, room)),
+        (0..PEOPLE, 0..ROOMS.len()).prop_map(|(person, room)| Step::Exit(person, room)),
+        (rooms(1), rooms(0), prop::option::of(0..PEOPLE))
+            .prop_map(|(rooms, except, from)| Step::Publish(rooms, except, from)),
+    ]
+}
+
+proptest! {
+    /// Against the definition: in one of the rooms, in none of those left out, and not the sender; once.
+    #[test]
+    fn whoever_comes_and_goes_the_selected_and_nobody_else_get_it(steps in prop::collection::vec(step(), 1..60)) {
+        let (hub, mut shards) = shards(|_| Policy::BARE);
+        let people: Vec<_> =
+            (0..PEOPLE).map(|n| shards[n % 2].connect(n as u128 + 1, None, WireFormat::Raw)).collect();
+        let mut inside = [[false; ROOMS.len()]; PEOPLE];
+        for step in steps {
+            match step {
+                Step::Enter(person, room) => {
+                    hub.enter(people[person], &name(ROOMS[room]), WireFormat::Raw, NOW);
+                    inside[person][room] = true;
+                }
+                Step::Exit(person, room) => {
+                    hub.exit(people[person], &name(ROOMS[room]));
+                    inside[person][room] = false;
+                }
+                Step::Publish(rooms, except, from) => {
+                    let names = |rooms: &[usize]| rooms.iter().map(|&room| ROOMS[room]).collect::<Vec<_>>();
+                    let publish = publish(ROOMS[rooms[0]], &names(&rooms), &names(&except), false);
+                    let publisher = Publisher::Application(from.map(|person| people[person]));
+                    hub.publish(publisher, publish, NOW, Box::new(|done| assert!(done.is_ok())));
+                    let expected: Vec<Vec<u8>> = (0..PEOPLE)
+                        .map(|person| {
+                            let is_in = |rooms: &[usize]| rooms.iter().any(|&room| inside[person][room]);
+                            let gets = is_in(&rooms) && !is_in(&except) && from != Some(person);
+                            b"\x81\x02hi".repeat(usize::from(gets))
+                        })
+                        .collect();
+                    prop_assert_eq!(waiting(&mut shards, &people), expected);
+                }
+            }
+            for (room, room_name) in ROOMS.iter().enumerate() {
+                waiting(&mut shards, &[]);
+                let count = inside.iter().filter(|rooms| rooms[room]).count();
+                prop_assert_eq!(hub.subscribers(&name(room_name)) as usize, count);
+            }
+        }
+    }
 }

@@ -17,7 +17,7 @@ struct ChatConsumer;
 
 impl Consumer for ChatConsumer {
     async fn connect(&mut self, cx: &mut Channel) {
-        println!("有人来了 {}", cx.socket().address());
+        print(format!("有人来了 {}", cx.socket().address())).await;
     }
 
     async fn receive(&mut self, cx: &mut Channel, _message: Message) {
@@ -26,8 +26,13 @@ impl Consumer for ChatConsumer {
     }
 
     async fn disconnect(&mut self, _cx: &mut Channel, code: u16) {
-        println!("连接断开了 {code}");
+        print(format!("连接断开了 {code}")).await;
     }
+}
+
+/// A terminal that takes nothing holds up this client, not its worker.
+async fn print(line: String) {
+    let _ = tokio::task::spawn_blocking(move || println!("{line}")).await;
 }
 
 fn main() -> std::io::Result<()> {

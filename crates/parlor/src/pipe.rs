@@ -128,7 +128,7 @@ impl Pipe {
         }
         let bytes = state.event_bytes + event.weight();
         if state.events >= EVENTS || state.events > 0 && bytes > EVENT_BYTES {
-            state.close = Some((CloseCode::SLOW.0, CloseCode::SLOW.reason().to_owned()));
+            state.close.get_or_insert_with(|| (CloseCode::SLOW.0, CloseCode::SLOW.reason().to_owned()));
             state.wake_worker();
             return;
         }

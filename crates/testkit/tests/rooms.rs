@@ -1,9 +1,11 @@
 //! Rooms of the library: from handlers, from any thread, and together with the chat's.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::mpsc;
 
 use bytes::Bytes;
-use parlor::{Code, Limits, Message, Rooms, Running, Server, WebSocket};
+use parlor::{Code, Data, EngineIo, Limits, Message, Rooms, Running, Server, Socket, WebSocket};
 use parlor_testkit::peer::{Heard, Peer};
 use serde_json::json;
 
@@ -276,19 +278,87 @@ fn a_raw_socket_and_a_client_of_the_chat_meet_in_a_room() {
 }
 
 #[test]
-fn over_engine_io_the_data_is_a_message() {
-    let mut server = Server::new();
-    server.engine_io("/engine.io/", parlor::EngineIo::default(), |mut socket: WebSocket| async move {
-        socket.join("r").unwrap();
-        while socket.recv().await.is_some() {}
-    });
+fn raw_sockets_the_chat_and_socket_io_are_in_one_room() {
+    let mut server = hall();
+    server.chat();
+    server.namespace("/").on_connect(async |socket: Socket| drop(socket.join("lobby"))).on(
+        "say",
+        async |socket: Socket, Data(text): Data<String>| {
+            drop(socket.to("lobby").to("garden").emit("message", &text));
+        },
+    );
     let server = listen(server);
     let rooms = server.rooms();
-    let mut peer = Peer::connect(server.address(), "/engine.io/?EIO=4&transport=websocket");
-    assert!(peer.text().starts_with("0{"));
-    tell(&rooms, "r", &"hi".into());
-    assert_eq!(peer.hear(), Heard::Text("4hi".into()));
-    tell(&rooms, "r", &vec![1, 2].into());
-    assert_eq!(peer.hear(), Heard::Binary(vec![1, 2]));
+    let mut ann = Peer::connect(server.address(), "/ws?name=ann&room=lobby");
+    ann.wait_for("joined");
+    let mut raw = member(&server, "lobby");
+    let mut gardener = member(&server, "garden");
+    let mut io = Peer::connect(server.address(), "/socket.io/?EIO=4&transport=websocket");
+    assert!(io.text().starts_with("0{"));
+    io.send("40");
+    assert!(io.text().starts_with("40{"));
+    // It is let in before its handler runs, which joins.
+    assert_eq!(wait_until(|| rooms.count("lobby"), 3), 3);
+    wait(rooms.to("lobby").send("from a thread")).unwrap();
+    assert_eq!((raw.text(), io.text()), ("from a thread".into(), "42[\"message\",\"from a thread\"]".into()));
+    assert_eq!(ann.wait_for("message")["data"], "from a thread");
+    wait(rooms.to("garden").to("lobby").send(&json!({"n": 1}))).unwrap();
+    assert_eq!((raw.text(), gardener.text()), ("{\"n\":1}".into(), "{\"n\":1}".into()));
+    assert_eq!(io.text(), "42[\"message\",{\"n\":1}]");
+    assert_eq!(ann.wait_for("message")["data"], json!({"n": 1}));
+    // A client of Socket.IO that names two rooms reaches all who are in them, however they came in.
+    io.send("42[\"say\",\"from Socket.IO\"]");
+    assert_eq!((raw.text(), gardener.text()), ("from Socket.IO".into(), "from Socket.IO".into()));
+    assert_eq!(ann.wait_for("message")["data"], "from Socket.IO");
     server.stop();
+}
+
+/// Looks until it is so, or for twenty seconds.
+fn wait_until<T: PartialEq>(look: impl Fn() -> T, wanted: T) -> T {
+    let start = std::time::Instant::now();
+    loop {
+        let seen = look();
+        if seen == wanted || start.elapsed().as_secs() >= 20 {
+            return seen;
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn over_engine_io_the_data_is_a_message() {
+    let mut server = Server::new();
+    server.engine_io(
+        "/engine.io/",
+        EngineIo { allow_v3: true, ..EngineIo::default() },
+        |mut socket: WebSocket| async move {
+            socket.join("r").unwrap();
+            while socket.recv().await.is_some() {}
+        },
+    );
+    let server = listen(server);
+    let rooms = server.rooms();
+    let mut new = Peer::connect(server.address(), "/engine.io/?EIO=4&transport=websocket");
+    let mut old = Peer::connect(server.address(), "/engine.io/?EIO=3&transport=websocket");
+    assert!(new.text().starts_with("0{") && old.text().starts_with("0{"));
+    let opening = get(&server, "/engine.io/?EIO=4&transport=polling");
+    let sid = opening.split("\"sid\":\"").nth(1).unwrap().split('"').next().unwrap();
+    tell(&rooms, "r", &"hi".into());
+    tell(&rooms, "r", &vec![1, 2].into());
+    assert_eq!((new.hear(), new.hear()), (Heard::Text("4hi".into()), Heard::Binary(vec![1, 2])));
+    assert_eq!((old.hear(), old.hear()), (Heard::Text("4hi".into()), Heard::Binary(vec![4, 1, 2])));
+    let polled = get(&server, &format!("/engine.io/?EIO=4&transport=polling&sid={sid}"));
+    assert_eq!(polled, "4hi\u{1e}bAQI=");
+    server.stop();
+}
+
+/// The body of one answer.
+fn get(server: &Running, path: &str) -> String {
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+    body.to_owned()
 }
