@@ -146,11 +146,14 @@ class LongPolling(unittest.TestCase):
             self.put("ann", words)
             self.assertEqual(answer.readline().decode(), f'<script nonce="{nonce}">say({spelled})</script>\n')
 
-    def test_another_sites_page_may_neither_take_nor_put(self):
+    def test_another_page_may_neither_take_nor_put(self):
         self.put("ann", "private")
-        self.assertEqual(self.put("ann", "forged", **{"Sec-Fetch-Site": "cross-site"}), 403)
-        self.assertEqual(self.example.request("GET", "/poll/ann", headers={"Sec-Fetch-Site": "cross-site"})[0], 403)
+        for site in ("cross-site", "same-site"):
+            self.assertEqual(self.put("ann", "forged", **{"Sec-Fetch-Site": site}), 403)
+            for path in ("/poll/ann", "/stream/ann"):
+                self.assertEqual(self.example.request("GET", path, headers={"Sec-Fetch-Site": site})[0], 403)
         self.assertEqual(self.put("ann", "own page", **{"Sec-Fetch-Site": "same-origin"}), 204)
+        self.assertEqual(self.example.request("GET", "/poll/bob?wait=0", headers={"Sec-Fetch-Site": "none"})[0], 200)
         self.assertEqual(self.poll("ann"), "private\nown page")
 
     def test_what_is_no_question_is_refused(self):

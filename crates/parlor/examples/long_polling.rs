@@ -52,7 +52,7 @@ fn main() -> std::io::Result<()> {
         .route("/poll/{name}", get(poll).post(put))
         .route("/stream/{name}", get(stream))
         .layer(DefaultBodyLimit::max(TEXT))
-        .layer(middleware::from_fn(refuse_other_sites))
+        .layer(middleware::from_fn(refuse_other_pages))
         .with_state(Queues::default());
     let mut server = Server::new();
     server.router(application).page("/", include_str!("long_polling.html"));
@@ -164,14 +164,14 @@ impl Queue {
     }
 }
 
-/// Browsers say whose page asks; another site's may neither take nor put.
-async fn refuse_other_sites(
+/// Browsers say whose page asks; another's may neither take nor put, though it be on this machine.
+async fn refuse_other_pages(
     headers: HeaderMap,
     request: Request,
     next: Next,
 ) -> Result<Response, StatusCode> {
     match headers.get("sec-fetch-site") {
-        Some(site) if site == "cross-site" => Err(StatusCode::FORBIDDEN),
+        Some(site) if site != "same-origin" && site != "none" => Err(StatusCode::FORBIDDEN),
         _ => Ok(next.run(request).await),
     }
 }

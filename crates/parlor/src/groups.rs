@@ -102,3 +102,40 @@ impl Groups {
 fn key(pipe: &Arc<Pipe>) -> usize {
     Arc::as_ptr(pipe) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(data: &str, enough: usize) {
+        let (groups, pipe, other) = (Groups::default(), Arc::new(Pipe::default()), Arc::new(Pipe::default()));
+        groups.add("g", &pipe);
+        groups.add("h", &other);
+        let close = || pipe.take_outgoing(0).close;
+        (0..enough).for_each(|_| groups.send("g", "kind", data).unwrap());
+        assert_eq!(close(), None);
+        groups.send("g", "kind", data).unwrap();
+        assert_eq!(close(), Some((4008, "slow".to_owned())));
+        assert_eq!(other.take_outgoing(0).close, None);
+    }
+
+    #[test]
+    fn as_many_events_wait_as_may_wait_for_a_socket_and_as_many_bytes() {
+        check("", 4096);
+        // With its quotes a quarter of the limit; one alone may be larger.
+        check(&"x".repeat(256 * 1024 - 2), 4);
+        check(&"x".repeat(2 * 1024 * 1024), 1);
+    }
+
+    #[test]
+    fn who_leaves_is_forgotten_and_so_is_a_group_without_members() {
+        let (groups, pipe) = (Groups::default(), Arc::new(Pipe::default()));
+        groups.add("g", &pipe);
+        groups.add("g", &pipe);
+        assert_eq!(Arc::strong_count(&pipe), 2);
+        groups.discard("g", &pipe);
+        groups.discard("never", &pipe);
+        assert_eq!((Arc::strong_count(&pipe), groups.lock().len()), (1, 0));
+    }
+}

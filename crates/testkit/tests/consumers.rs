@@ -197,6 +197,39 @@ fn a_member_that_does_not_read_is_cut_and_the_others_get_everything() {
     server.stop();
 }
 
+/// Says when it is stuck.
+struct Stuck;
+
+impl Consumer for Stuck {
+    async fn connect(&mut self, cx: &mut Channel) {
+        cx.group_add("all").unwrap();
+        cx.send("stuck").await.unwrap();
+        std::future::pending().await;
+    }
+}
+
+#[test]
+fn a_consumer_that_is_stuck_is_closed_when_too_much_waits_for_it() {
+    let mut server = Server::new();
+    server.consumer("/", || Stuck);
+    let server = listen(server);
+    let mut peer = Peer::connect(server.address(), "/");
+    assert_eq!(peer.text(), "stuck");
+    (0..4_097).for_each(|_| server.rooms().group_send("all", "x", &0).unwrap());
+    assert_eq!(peer.hear(), Heard::Closed(4008, "slow".into()));
+    server.stop();
+}
+
+#[test]
+fn a_server_that_stops_is_the_end_of_every_connection() {
+    let (server, log) = scribes();
+    let mut peer = connect(&server);
+    let stopping = std::thread::spawn(move || server.stop());
+    assert_eq!(peer.wait_for_end(), 1001);
+    assert_eq!(log.iter().take(2).last().unwrap(), "disconnect 1001");
+    stopping.join().unwrap();
+}
+
 /// What is not written does nothing.
 struct Silent;
 
