@@ -204,7 +204,7 @@ impl Consumer for Stuck {
     async fn connect(&mut self, cx: &mut Channel) {
         cx.group_add("all").unwrap();
         cx.send("stuck").await.unwrap();
-        std::future::pending().await;
+        std::future::pending::<()>().await;
     }
 }
 
