@@ -32,9 +32,13 @@ pub enum WireFormat {
     MsgpackOffset = 6,
     /// The native protocol's objects as events of Socket.IO, named by their `type`.
     SocketIoNative = 7,
+    /// `Raw` as messages of Engine.IO 4: a digit stands in front of text.
+    EngineIo = 8,
+    /// `Raw` as messages of Engine.IO 3: in front of bytes too.
+    EngineIoV3 = 9,
 }
 
-const FORMATS: usize = 8;
+const FORMATS: usize = 10;
 
 /// A publication's encoded forms, each made on first need. Most are needed in the native form only.
 #[derive(Debug, Default)]
@@ -56,28 +60,36 @@ impl Encodings {
 pub(crate) fn publication(publication: &Publication, format: WireFormat) -> Bytes {
     let encode = || match format {
         WireFormat::Native => in_frame(|out| native::entry(out, &entry(publication))),
-        WireFormat::Raw => raw(publication),
+        WireFormat::Raw => raw(publication, b"", b""),
+        WireFormat::EngineIo => raw(publication, b"4", b""),
+        WireFormat::EngineIoV3 => raw(publication, b"4", &[4]),
         WireFormat::SocketIoNative => native_event(publication),
         _ => event(publication, format),
     };
     publication.encodings.of(format).get_or_init(encode).clone()
 }
 
-/// The data alone, as a route without a protocol of its own shows it.
-fn raw(publication: &Publication) -> Bytes {
+/// The data alone, as a route without a protocol of its own shows it, behind what its transport puts before text and
+/// before bytes.
+fn raw(publication: &Publication, before_text: &[u8], before_bytes: &[u8]) -> Bytes {
     let mut out = Vec::new();
     match &publication.form {
-        Form::Attached { count: 1, attachments, .. } if attachments.len() == 1 => {
-            frame::write_message(&mut out, Kind::Binary, &attachments[0]);
+        // Bytes and nothing around them; other values may hold some.
+        Form::Attached { count: 1, attachments, .. } if publication.values().starts_with(PLACEHOLDER) => {
+            frame::write_message(&mut out, Kind::Binary, &[before_bytes, &attachments[0]].concat());
         }
         _ => {
             let json = publication.json();
             let text = string(json);
-            frame::write_message(&mut out, Kind::Text, text.as_deref().unwrap_or(json).as_bytes());
+            let text = text.as_deref().unwrap_or(json).as_bytes();
+            frame::write_message(&mut out, Kind::Text, &[before_text, text].concat());
         }
     }
     out.into()
 }
+
+/// How a value begins that is nothing but an attachment.
+const PLACEHOLDER: &str = "{\"_placeholder\":true";
 
 /// The event of a Socket.IO room, as a packet of its namespace.
 fn event(publication: &Publication, format: WireFormat) -> Bytes {

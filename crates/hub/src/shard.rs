@@ -55,6 +55,8 @@ pub(crate) struct Entry {
     pub(crate) cut: Option<CloseCode>,
     format: WireFormat,
     dirty: bool,
+    /// It is about to end and enters no room again.
+    left: bool,
     pub(crate) id: ConnectionId,
     pub(crate) author: Option<Author>,
     pub(crate) rooms: Vec<Joined>,
@@ -155,6 +157,7 @@ impl Shard {
                 rooms: Vec::new(),
                 format,
                 dirty: false,
+                left: false,
                 cut: None,
             },
         );
@@ -172,6 +175,7 @@ impl Shard {
     /// Takes a connection out of its rooms and from its account: from now on it gets only what is sent to it alone.
     pub fn leave_everything(&mut self, id: ConnectionId, now: u64) {
         let Some(entry) = self.entry_mut(id) else { return };
+        entry.left = true;
         for joined in std::mem::take(&mut entry.rooms) {
             self.remove_subscriber(id.slot(), &joined, now);
         }

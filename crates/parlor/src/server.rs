@@ -21,7 +21,9 @@ use parlor_proto::codes::Refusal;
 use parlor_proto::limits::FRAGMENTS;
 
 use crate::chat::Chat;
+use crate::consumer::{self, Consumer};
 use crate::page::Page;
+use crate::rooms::Rooms;
 use crate::routes::{RawRoute, RouteOptions};
 use crate::socketio::{Conversation, Namespace, Registry, SocketIoOptions};
 use crate::websocket::WebSocket;
@@ -30,6 +32,7 @@ use crate::websocket::WebSocket;
 pub struct Server {
     routes: HashMap<String, RawRoute>,
     pages: HashMap<String, Page>,
+    rooms: Rooms,
     engine: Option<Arc<dyn Engine>>,
     chat: bool,
     registry: Arc<Registry>,
@@ -49,6 +52,7 @@ fn bare(_room: &str) -> Policy {
 pub struct Running {
     address: SocketAddr,
     handle: Handle,
+    rooms: Rooms,
 }
 
 impl Default for Server {
@@ -65,6 +69,7 @@ impl Server {
         Server {
             routes: HashMap::new(),
             pages: HashMap::new(),
+            rooms: Rooms::default(),
             engine: None,
             chat: false,
             registry: Arc::default(),
@@ -74,7 +79,7 @@ impl Server {
                 workers,
                 origins,
                 limits: Limits::On,
-                policies: Policies::new(Policy::stock),
+                policies: Policies::new(|_| Policy::BARE),
                 memory: Memory::of_this_process(None),
             },
         }
@@ -114,6 +119,21 @@ impl Server {
         self
     }
 
+    /// A WebSocket route whose connections are objects: `make` makes one for each of them. See [`Consumer`].
+    pub fn consumer<C: Consumer>(
+        &mut self,
+        path: &str,
+        make: impl Fn() -> C + Send + Sync + 'static,
+    ) -> &mut Server {
+        let rooms = self.rooms.clone();
+        self.route(path, move |socket| consumer::run(make(), socket, rooms.clone()))
+    }
+
+    /// The rooms, for handlers and for any thread. They can be had before there is anybody in them.
+    pub fn rooms(&self) -> Rooms {
+        self.rooms.clone()
+    }
+
     /// A page at exactly this path. It may be the path of a WebSocket route too: a GET gets the page, an upgrade the
     /// route.
     ///
@@ -149,7 +169,8 @@ impl Server {
         self
     }
 
-    /// Serves the stock chat: its native protocol at `/ws`, and Socket.IO at `/socket.io/`.
+    /// Serves the stock chat: its native protocol at `/ws`, and Socket.IO at `/socket.io/`. Rooms are then kept and show
+    /// who is there as the names say; without the chat nothing is kept.
     pub fn chat(&mut self) -> &mut Server {
         self.chat = true;
         self
@@ -223,12 +244,13 @@ impl Server {
         let engine = self.engine.unwrap_or_else(|| Arc::new(MemoryEngine::new(crate::chat::random::bytes())));
         let server = parlor_net::Server::bind(address, engine, settings)?;
         let address = server.address()?;
+        self.rooms.open(server.hub());
         let chat = self.chat.then(|| Chat::new(Arc::clone(server.hub())));
         registry.start(Arc::clone(server.hub()));
         let router = finish(server.hub(), self.router);
         let routes = Routes { raw, pages: self.pages, chat, registry, socket_io };
         let handle = server.start(Arc::new(routes), router)?;
-        Ok(Running { address, handle })
+        Ok(Running { address, handle, rooms: self.rooms })
     }
 }
 
@@ -239,6 +261,11 @@ impl Running {
 
     pub fn hub(&self) -> &Arc<Hub> {
         self.handle.hub()
+    }
+
+    /// The rooms, for any thread.
+    pub fn rooms(&self) -> Rooms {
+        self.rooms.clone()
     }
 
     /// Says goodbye to every connection and ends. Blocks until the engine has finished what it accepted.
