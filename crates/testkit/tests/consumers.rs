@@ -182,17 +182,23 @@ fn a_member_that_does_not_read_is_cut_and_the_others_get_everything() {
     let (server, log) = scribes();
     let (mut slow, mut quick) = (connect(&server), connect(&server));
     let chunk = "x".repeat(64 * 1024);
+    let mut told = false;
     // 25 MB: the system's buffers, what the handler may have sent and the events that may wait are less than half.
     for n in 0..400 {
         let message = format!("{n} {chunk}");
         server.rooms().group_send("all", "xxx.ooo", &json!({"message": message})).unwrap();
-        let text = quick.text();
-        assert!(text.starts_with(&format!("{n} ")), "{}", &text[..20]);
+        let mut text = quick.text();
+        // Whoever is cut says so to the others, in between.
+        if text == "somebody left" {
+            told = true;
+            text = quick.text();
+        }
+        assert!(text.starts_with(&format!("{n} ")), "{text:.20}");
     }
     // 1006 if this machine took so long that it was given up for dead.
     let end = slow.wait_for_end();
     assert!([4008, 1006].contains(&end), "{end}");
-    assert_eq!(quick.text(), "somebody left");
+    assert!(told || quick.text() == "somebody left");
     assert!(log.iter().take(3).last().unwrap().starts_with("disconnect"));
     server.stop();
 }
