@@ -59,6 +59,7 @@ pub struct ConnectRefused {
 }
 
 impl ConnectRefused {
+    /// A refusal with this message: what the client sees as `connect_error.message`.
     pub fn new(message: impl Into<String>) -> ConnectRefused {
         ConnectRefused { message: message.into(), data: None }
     }

@@ -147,6 +147,7 @@ impl Socket {
         &self.inner.id
     }
 
+    /// The namespace that it is in.
     pub fn namespace(&self) -> &Namespace {
         &self.inner.namespace
     }
@@ -296,6 +297,7 @@ impl Socket {
         self.state().rooms.iter().map(|room| room.to_string()).collect()
     }
 
+    /// Whether it is in this room; it always is in the one of its own id.
     pub fn is_in(&self, room: &str) -> bool {
         self.state().rooms.contains(room) || room == self.id()
     }
