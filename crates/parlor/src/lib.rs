@@ -101,3 +101,9 @@ pub use socketio::{
     SocketIoOptions, State,
 };
 pub use websocket::{Closed, Message, WebSocket};
+
+/// The programs in the guide and the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/socketio.md")]
+#[doc = include_str!("../../../README.md")]
+struct Documents;
