@@ -1,8 +1,8 @@
 //! Realtime messaging for Rust applications.
 //!
 //! A [`Server`] speaks on one port: raw WebSocket routes, Socket.IO, the stock [`chat`], pages, and an axum router for
-//! the rest. It listens on threads of its own, one worker per core, so it stands beside any runtime. Every queue behind it
-//! is bounded; what the bounds are and why is said in the documents below.
+//! the rest. [`Rooms`] are common to all of them. It listens on threads of its own, one worker per core, so it stands
+//! beside any runtime. Every queue behind it is bounded.
 //!
 //! # Raw WebSocket routes
 //!
@@ -28,6 +28,31 @@
 //! ```
 //!
 //! [`Server::route_with`] takes the limits of a route, [`Server::engine_io`] lays the same handler on Engine.IO.
+//!
+//! # Rooms
+//!
+//! A connection joins rooms by name, and what is sent to a room reaches everybody in it in one order:
+//!
+//! ```
+//! # use parlor::{Refusal, Server, WebSocket};
+//! # let mut server = Server::new();
+//! server.route("/lobby", |mut ws: WebSocket| async move {
+//!     ws.join("lobby").expect("one room is not too many");
+//!     while let Some(message) = ws.recv().await {
+//!         // Everybody else in the lobby, but nobody who is in the garden too.
+//!         let _ = ws.to("lobby").except("garden").send(&message).await;
+//!     }
+//! });
+//! // From any thread, before and while the server listens.
+//! let rooms = server.rooms();
+//! # async fn example(rooms: parlor::Rooms) -> Result<(), Refusal> {
+//! println!("{} are here", rooms.count("lobby"));
+//! rooms.to("lobby").to("garden").send("closing time").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Consumer`] is a connection as an object, for those who think in classes and groups.
 //!
 //! # Socket.IO
 //!
@@ -55,7 +80,7 @@
 //!
 //! # The chat
 //!
-//! [`Server::chat`] serves the native protocol at `/ws`: rooms, direct messages, presence, history and resume by
+//! [`Server::chat`] serves the native protocol at `/ws`, and Socket.IO at `/socket.io/`: rooms, direct messages, presence, history and resume by
 //! position. Without [`Server::engine`] everything is in memory; the binary `parlor` gives it the store on disk.
 //!
 //! # With axum
@@ -84,16 +109,22 @@
 #![deny(missing_docs)]
 
 pub mod chat;
+mod consumer;
+mod groups;
 mod page;
 mod pipe;
+mod rooms;
 mod routes;
 mod server;
 pub mod socketio;
 mod websocket;
 
+pub use consumer::{Channel, Consumer};
+pub use groups::GroupEvent;
 pub use parlor_net::{EngineIo, Limits, Memory, Origins};
-pub use parlor_proto::codes::Refusal;
+pub use parlor_proto::codes::{Code, Refusal};
 pub use parlor_proto::socketio::{Binary, Value};
+pub use rooms::{Audience, Rooms, Sent};
 pub use routes::{Plain, RouteOptions};
 pub use server::{Running, Server};
 pub use socketio::{
