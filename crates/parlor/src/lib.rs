@@ -80,8 +80,9 @@
 //!
 //! # The chat
 //!
-//! [`Server::chat`] serves the native protocol at `/ws`, and Socket.IO at `/socket.io/`: rooms, direct messages, presence, history and resume by
-//! position. Without [`Server::engine`] everything is in memory; the binary `parlor` gives it the store on disk.
+//! [`Server::chat`] serves the native protocol at `/ws`, and Socket.IO at `/socket.io/`: rooms, direct messages, presence,
+//! history and resume by position. Without [`Server::engine`] everything is in memory; the binary `parlor` gives it the
+//! store on disk.
 //!
 //! # With axum
 //!
