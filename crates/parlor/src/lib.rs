@@ -1,11 +1,16 @@
 //! Realtime messaging for Rust applications.
 //!
-//! A [`Server`] speaks on one port. So far it has raw WebSocket routes, whose handlers are ordinary `async` functions,
-//! [`Rooms`] for them and for any thread, [`Consumer`]s, pages, and the stock [`chat`], which is an application of this
-//! library like any other.
+//! A [`Server`] speaks on one port: raw WebSocket routes, Socket.IO, the stock [`chat`], pages, and an axum router for
+//! the rest. [`Rooms`] are common to all of them. It listens on threads of its own, one worker per core, so it stands
+//! beside any runtime. Every queue behind it is bounded.
+//!
+//! # Raw WebSocket routes
+//!
+//! A handler is an ordinary `async` function that is called once for each connection. Returning closes the connection
+//! with 1000 (RFC 6455 section 7.4); a panic ends it, and nothing else.
 //!
 //! ```no_run
-//! # async fn example() -> std::io::Result<()> {
+//! # fn main() -> std::io::Result<()> {
 //! use parlor::{Server, WebSocket};
 //!
 //! let mut server = Server::new();
@@ -21,6 +26,8 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! [`Server::route_with`] takes the limits of a route, [`Server::engine_io`] lays the same handler on Engine.IO.
 //!
 //! # Rooms
 //!
@@ -44,6 +51,63 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A [`Consumer`] is a connection as an object, for those who think in classes and groups.
+//!
+//! # Socket.IO
+//!
+//! Asking for a [`Namespace`] is enough: clients of Socket.IO find it at `/socket.io/`, over polling and WebSocket.
+//! Handlers say by the types of their arguments what they want; [`socketio`] lists the types.
+//!
+//! ```no_run
+//! # fn main() -> std::io::Result<()> {
+//! use parlor::{Ack, Data, Server, Socket};
+//!
+//! let mut server = Server::new();
+//! server
+//!     .namespace("/")
+//!     .on_connect(async |socket: Socket| drop(socket.join("lobby")))
+//!     .on("say", async |socket: Socket, Data(text): Data<String>, ack: Ack| {
+//!         let _ = socket.to("lobby").emit("said", &text).await;
+//!         ack.send("ok");
+//!     });
+//! let running = server.listen("127.0.0.1:3000".parse().expect("an address"))?;
+//! println!("listening on http://{}", running.address());
+//! # std::thread::park();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The chat
+//!
+//! [`Server::chat`] serves the native protocol at `/ws`, and Socket.IO at `/socket.io/`: rooms, direct messages, presence,
+//! history and resume by position. Without [`Server::engine`] everything is in memory; the binary `parlor` gives it the
+//! store on disk.
+//!
+//! # With axum
+//!
+//! Everything that is no route of the server goes to the [`axum::Router`] that [`Server::router`] is given. A
+//! [`Namespace`] or a [`Socket`] may be kept in its state and emitted to from any handler:
+//!
+//! ```no_run
+//! # fn main() -> std::io::Result<()> {
+//! use axum::{Router, routing::post};
+//!
+//! let mut server = parlor::Server::new();
+//! let everybody = server.namespace("/");
+//! server.router(Router::new().route("/sold", post(async move || drop(everybody.emit("sold", "one").await))));
+//! let running = server.listen("127.0.0.1:3000".parse().expect("an address"))?;
+//! # running.stop();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Further
+//!
+//! In the repository: `docs/socketio.md` is the guide for applications that come from Socket.IO, `ARCHITECTURE.md` the
+//! map, `crates/parlor/examples` has programs to begin with, and `parlor-client` is the client for other programs.
+
+#![deny(missing_docs)]
 
 pub mod chat;
 mod consumer;
@@ -69,3 +133,9 @@ pub use socketio::{
     SocketIoOptions, State,
 };
 pub use websocket::{Closed, Message, WebSocket};
+
+/// The programs in the guide and the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/socketio.md")]
+#[doc = include_str!("../../../README.md")]
+struct Documents;

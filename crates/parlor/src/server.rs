@@ -215,13 +215,17 @@ impl Server {
 
     /// Listens, and serves on threads of its own. Port 0 lets the system choose.
     ///
-    /// Fails if the address cannot be listened on, or with `InvalidInput` if a route's path is ill-formed or contradicts
-    /// another one (`/{a}` and `/{b}`).
+    /// # Errors
+    /// The address cannot be listened on; or `InvalidInput`: a route's path is ill-formed or contradicts another one
+    /// (`/{a}` and `/{b}`).
     pub fn listen(self, address: SocketAddr) -> io::Result<Running> {
         self.listen_with(address, |_, router| router)
     }
 
     /// The same; `finish` may add routes to the router that need the hub.
+    ///
+    /// # Errors
+    /// As [`Server::listen`].
     pub fn listen_with(
         self,
         address: SocketAddr,
@@ -255,10 +259,12 @@ impl Server {
 }
 
 impl Running {
+    /// Where it listens; the port is the one that the system chose if 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
+    /// The hub behind all routes: rooms, publications and presence, for an application that publishes from outside.
     pub fn hub(&self) -> &Arc<Hub> {
         self.handle.hub()
     }

@@ -18,7 +18,9 @@ use crate::rooms::Audience;
 /// A message, whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
+    /// Valid UTF-8 (RFC 6455 section 5.6).
     Text(String),
+    /// Any bytes.
     Binary(Bytes),
 }
 
@@ -27,6 +29,7 @@ pub enum Message {
 pub struct Closed {
     /// RFC 6455 section 7.4; 1006 if the connection broke, 1005 if the peer gave no code.
     pub code: u16,
+    /// What the peer said with its code, at most 123 bytes; empty if nothing.
     pub reason: String,
 }
 
@@ -61,6 +64,9 @@ impl WebSocket {
 
     /// Sends a message. Waits while much is waiting to be written already (1 MB), so a handler cannot run ahead of a
     /// slow reader.
+    ///
+    /// # Errors
+    /// The connection is over; how it ended.
     pub async fn send(&mut self, message: Message) -> Result<(), Closed> {
         let mut message = Some(message);
         poll_fn(|cx| self.pipe.poll_send(cx, &mut message)).await

@@ -1,4 +1,21 @@
 //! Socket.IO: namespaces with handlers, and the sockets in them.
+//!
+//! A handler is an `async` function of up to six arguments, in any order, each of one of these types:
+//!
+//! | Argument | What it is |
+//! |---|---|
+//! | [`Socket`] | who it comes from |
+//! | [`Data<T>`](Data) | what the event carries: a tuple reads all arguments, another type the first |
+//! | [`Rest`] | the arguments unread, to be emitted again unchanged |
+//! | [`Ack`] | the answer that the client may want |
+//! | [`Auth<T>`](Auth) | what the client sent to be let in |
+//! | [`State<T>`](State) | a value given to [`Server::state`](crate::Server::state) |
+//! | [`EventName`] | the event's name, for [`Namespace::on_any`] |
+//! | [`Reason`] | why the client left, for [`Namespace::on_disconnect`] |
+//! | [`Namespace`] | everybody beside it |
+//! | [`Arc<Handshake>`](Handshake) | the request with which its connection was opened |
+//!
+//! A handler whose arguments an event does not carry is not called; an ack that is wanted says why.
 
 mod ack;
 mod broadcast;

@@ -59,6 +59,7 @@ pub struct ConnectRefused {
 }
 
 impl ConnectRefused {
+    /// A refusal with this message: what the client sees as `connect_error.message`.
     pub fn new(message: impl Into<String>) -> ConnectRefused {
         ConnectRefused { message: message.into(), data: None }
     }
@@ -146,8 +147,8 @@ impl Namespace {
     }
 
     /// Switches connection state recovery on: whoever comes back within `window` is given the same id, rooms and session,
-    /// and every event that was missed; `socket.recovered` is true then. Events have one more argument with it, which
-    /// clients of other languages hand to handlers.
+    /// and every event that was missed; `socket.recovered` is true then. Events have one more argument with it, a
+    /// string at their end, which clients hand to handlers like any other.
     pub fn recover(self, window: Duration) -> Namespace {
         self.write().window = Some(window);
         self

@@ -20,7 +20,9 @@ pub enum Parser {
 /// How Socket.IO is spoken at a path.
 #[derive(Clone, Copy, Debug)]
 pub struct SocketIoOptions {
+    /// Of the transport: heartbeat, size of payloads, old clients.
     pub engine_io: EngineIo,
+    /// The form of packets; clients must have the same one.
     pub parser: Parser,
     /// A client must have entered a namespace by then.
     pub connect_timeout: Duration,

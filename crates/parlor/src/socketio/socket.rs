@@ -158,6 +158,7 @@ impl Socket {
         &self.inner.id
     }
 
+    /// The namespace that it is in.
     pub fn namespace(&self) -> &Namespace {
         &self.inner.namespace
     }
@@ -314,6 +315,7 @@ impl Socket {
         rooms
     }
 
+    /// Whether it is in this room; it always is in the one of its own id.
     pub fn is_in(&self, room: &str) -> bool {
         self.state().is_in(room) || room == self.id()
     }
