@@ -173,7 +173,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// At most `limit` bytes, unless the first packet alone is longer, and at most
+    /// At most `limit` bytes before base64, unless the first packet alone is longer, and at most
     /// [`POLL_PACKETS_OUT`] packets.
     pub fn new(revision: Revision, b64: bool, limit: usize) -> Answer {
         let binary = revision == Revision::V3 && !b64;
@@ -252,7 +252,9 @@ impl Answer {
             match header.opcode {
                 Opcode::Text => self.push_text(payload),
                 // Revision 3 marks binary messages inside the frame too.
-                Opcode::Binary if self.revision == Revision::V3 => self.push_binary(&payload[1..]),
+                Opcode::Binary if self.revision == Revision::V3 => {
+                    self.push_binary(payload.get(1..).unwrap_or_default());
+                }
                 Opcode::Binary => self.push_binary(payload),
                 // Of the transport, not of the session.
                 _ => {}
