@@ -35,7 +35,7 @@ pub use parlor_proto::socketio::{Binary, Value};
 pub use routes::{Plain, RouteOptions};
 pub use server::{Running, Server};
 pub use socketio::{
-    Ack, Auth, Broadcast, ConnectRefused, Data, EventName, Namespace, Parser, Reason, Rest, Socket,
-    SocketIoOptions, State,
+    Ack, Auth, Broadcast, ConnectRefused, Data, EventName, Namespace, NamespaceHandler, Parser, Reason, Rest,
+    Socket, SocketIoOptions, State,
 };
 pub use websocket::{Closed, Message, WebSocket};

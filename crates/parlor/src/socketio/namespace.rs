@@ -45,6 +45,8 @@ struct Handlers {
     authorize: Vec<BoxedConnect>,
     connect: Option<BoxedConnect>,
     events: HashMap<String, BoxedEvent>,
+    /// Of events that have no handler of their own.
+    otherwise: Option<BoxedEvent>,
     any: Vec<BoxedEvent>,
     disconnect: Option<BoxedEvent>,
     window: Option<Duration>,
@@ -139,6 +141,12 @@ impl Namespace {
         self
     }
 
+    /// Called for events that have no handler of their own.
+    pub(super) fn otherwise<A, H: EventHandler<A>>(self, handler: H) -> Namespace {
+        self.write().otherwise = Some(handler.boxed());
+        self
+    }
+
     /// Called when somebody has left; [`super::Reason`] says why.
     pub fn on_disconnect<A, H: EventHandler<A>>(self, handler: H) -> Namespace {
         self.write().disconnect = Some(handler.boxed());
@@ -175,7 +183,8 @@ impl Namespace {
     /// Those that hear of an event, in their order.
     pub(super) fn event_handlers(&self, event: &str) -> Vec<BoxedEvent> {
         let handlers = self.read();
-        handlers.any.iter().chain(handlers.events.get(event)).cloned().collect()
+        let named = handlers.events.get(event).or(handlers.otherwise.as_ref());
+        handlers.any.iter().chain(named).cloned().collect()
     }
 
     pub(super) fn disconnect_handler(&self) -> Option<BoxedEvent> {
