@@ -7,7 +7,7 @@ import unittest
 from example import PATIENCE
 
 PORTS = [("handshake", "127.0.0.1:8002"), ("echo", "127.0.0.1:9527"), ("hello", "127.0.0.1:8765")]
-PORTS += [("push", "127.0.0.1, and 8765, or 6789 with --many")]
+PORTS += [("push", "127.0.0.1, and 8765, or 6789 with --many"), ("socketio", "127.0.0.1:5000")]
 
 
 class Ports(unittest.TestCase):
