@@ -80,10 +80,11 @@ class Events(Rows):
         def row(client):
             ann, bob, eve = client(), client(), client()
             self.assertIs(ann.call("my custom event"), True)
-            self.assertIs(ann.call("my custom event", {"no": "id"}), True)
-            for _ in range(2):
+            for data in ({"data": 1}, "text", 1, None, b"\0", {"room": 1}):
+                self.assertIs(ann.call("my custom event", data), True)
+            for _ in range(7):
                 self.assertEqual(ann.hears("my event"), FOOBAR)
-            self.assertIs(ann.call("my custom event", bob.sid()), True)
+            self.assertIs(ann.call("my custom event", {"room": bob.sid()}), True)
             self.assertEqual(bob.hears("my event"), FOOBAR)
             self.silent(ann, "my event")
             self.silent(eve, "my event")
@@ -95,8 +96,9 @@ class Events(Rows):
             ann, bob = client(), client()
             sid = bob.sid()
             bob.close()
-            until(lambda: ann.call("my custom event", sid), lambda there: there is False, "bob left")
-            self.assertIs(ann.call("my custom event", "nobody"), False)
+            until(lambda: ann.call("my custom event", {"room": sid}), lambda there: there is False, "bob left")
+            for room in ("nobody", "", "chat_users"):
+                self.assertIs(ann.call("my custom event", {"room": room}), False)
             self.assertIsNone(ann.call("whoami"))
             self.silent(ann, "my event")
 

@@ -28,6 +28,12 @@ struct Login {
     username: Option<String>,
 }
 
+/// Whom `my custom event` is for.
+#[derive(serde::Deserialize)]
+struct One {
+    room: String,
+}
+
 /// What is to be printed. A terminal that takes nothing holds up no client: what does not fit is left out.
 type Terminal = SyncSender<String>;
 
@@ -78,9 +84,9 @@ fn main() -> std::io::Result<()> {
             drop(all.emit("my event", &my_event()));
             ack.send(&());
         })
-        // To one: the client of the id that was sent, otherwise the sender. The ack says whether there is such a one.
+        // To one: the client whose id is sent as `room`, otherwise the sender. The ack says whether there is such a one.
         .on("my custom event", async |socket: Socket, all: Namespace, data: Rest, ack: Ack| {
-            let one = data.read::<String>().map_or(Some(socket), |id| all.socket(&id));
+            let one = data.read::<One>().map_or(Some(socket), |one| all.socket(&one.room));
             ack.send(&one.map(|one| drop(one.emit("my event", &my_event()))).is_some());
         })
         // To everybody, with a callback: what they answered, and how many did not within a second.

@@ -152,6 +152,24 @@ async fn a_handler_of_one_event_goes_before_the_class() {
 }
 
 #[tokio::test]
+async fn one_value_serves_all_namespaces_of_a_pattern() {
+    let (left, mut leaves) = mpsc::unbounded_channel();
+    let (server, _) = serve(|server| {
+        server.namespaces_where(|name| name.starts_with("/room-")).class(Door { left });
+    });
+    let (ann, mut anns) = enter(&server, "/room-1", "ann").await;
+    let (bob, mut bobs) = enter(&server, "/room-2", "bob").await;
+    for (client, events, name) in [(&ann, &mut anns, "ann"), (&bob, &mut bobs, "bob")] {
+        client.emit("my_event", &[name]).unwrap();
+        assert_eq!(hears(events).await, event("welcome", &format!("\"{name}\"")));
+        assert_eq!(hears(events).await, event("my_response", &format!("\"{name}\"")));
+        client.emit("leave", &()).unwrap();
+        assert_eq!(leaves.recv().await.unwrap().0, name);
+    }
+    stop(server).await;
+}
+
+#[tokio::test]
 async fn a_method_that_panics_ends_its_connection_and_no_other() {
     let (server, mut leaves) = serve(|_| {});
     let (ann, _events) = enter(&server, "/door", "ann").await;

@@ -21,7 +21,8 @@ use super::socket::{Payload, Socket};
 /// A namespace: a handle that is cheap to clone, may be kept anywhere, and reaches everybody in it.
 ///
 /// Handlers are set before the server listens. They are `async` functions of up to six arguments, each of which says
-/// by its type what it wants: [`Socket`], [`super::Data`], [`super::Ack`], [`super::Auth`], [`super::State`] and so on.
+/// by its type what it wants: [`Socket`], [`super::Data`], [`super::Ack`], [`super::Auth`], [`super::State`] and so on; or
+/// the methods of one type, with [`Namespace::class`].
 #[derive(Clone)]
 pub struct Namespace {
     pub(super) shared: Arc<Shared>,
