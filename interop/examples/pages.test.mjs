@@ -1,36 +1,11 @@
 // The pages of the examples, in a browser, as somebody uses them who follows the tutorial.
 import assert from "node:assert/strict";
 import { readFile, readdir } from "node:fs/promises";
-import test, { after, before } from "node:test";
-import { openBrowser, problems, until, watch } from "../../web/tests/helper.mjs";
-import { Example } from "./example.mjs";
+import test from "node:test";
+import { until, watch } from "../../web/tests/helper.mjs";
+import { log, logged, useBrowser, visit } from "./browser.mjs";
 
-let browser;
-before(async () => {
-  browser = await openBrowser();
-});
-after(async () => {
-  await browser?.close();
-  // A breach of a page's own policy is told on the console, so this also says that there was none.
-  assert.deepEqual(problems, []);
-});
-
-/** The example's page, and its program; both end with the test. */
-async function visit(t, name, options = {}) {
-  const example = await Example.start(name);
-  const context = await browser.newContext(options);
-  t.after(() => Promise.all([context.close(), example.stop()]));
-  const page = watch(await context.newPage());
-  await page.goto(example.url);
-  return { example, page };
-}
-
-const log = (page) => page.locator("#log li").allInnerTexts();
-
-/** Waits for a line of the log with these words; gives the whole log. */
-async function logged(page, words) {
-  return until(() => log(page), (lines) => lines.some((line) => line.includes(words)), `the line ${words}`);
-}
+useBrowser();
 
 test("echo shows the life of a WebSocket in the order of the standard", async (t) => {
   const { page } = await visit(t, "echo");
@@ -108,11 +83,7 @@ test("handshake: the browser accepts the handshake and three lengths come back a
 });
 
 test("handshake: when the server ends, the page says so and can start again", async (t) => {
-  const example = await Example.start("handshake");
-  const context = await browser.newContext();
-  t.after(() => context.close());
-  const page = watch(await context.newPage());
-  await page.goto(example.url);
+  const { example, page } = await visit(t, "handshake");
   await page.click("#start");
   await logged(page, "握手通过");
   await example.stop();

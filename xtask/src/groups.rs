@@ -45,13 +45,13 @@ impl Group {
 /// In the order in which they run: what fails fastest comes first, and `unit` pays for most of the build.
 #[rustfmt::skip]
 pub(crate) const GROUPS: &[Group] = &[
-    Group { name: "tidy", reason: "formatting, lints and the rules of the house", minutes: 6, full_minutes: 6, quick: true, interop: false, run: run_tidy },
+    Group { name: "tidy", reason: "formatting, lints and the rules of the house", minutes: 10, full_minutes: 10, quick: true, interop: false, run: run_tidy },
     Group { name: "unit", reason: "unit, property, engine and cross-crate tests", minutes: 14, full_minutes: 20, quick: true, interop: false, run: run_unit },
     Group { name: "doc", reason: "the documentation builds without warnings", minutes: 4, full_minutes: 4, quick: false, interop: false, run: run_doc },
     Group { name: "kill", reason: "kill -9 loses nothing that was acknowledged", minutes: 15, full_minutes: 60, quick: false, interop: false, run: run_kill },
     Group { name: "fuzz", reason: "a minute of coverage-guided fuzzing", minutes: 20, full_minutes: 30, quick: false, interop: false, run: run_fuzz },
     Group { name: "conformance", reason: "Autobahn|Testsuite, both roles", minutes: 25, full_minutes: 90, quick: false, interop: true, run: run_conformance },
-    Group { name: "clients", reason: "Python clients, curl lines and hostile input on the real binary", minutes: 6, full_minutes: 10, quick: false, interop: true, run: run_clients },
+    Group { name: "clients", reason: "Python clients, curl lines and hostile input on the real binary", minutes: 10, full_minutes: 10, quick: false, interop: true, run: run_clients },
     Group { name: "socketio", reason: "stock Socket.IO clients on our server, and our client on Node's", minutes: 20, full_minutes: 25, quick: false, interop: true, run: run_socketio },
     Group { name: "examples", reason: "the tutorial programs with independent clients", minutes: 10, full_minutes: 10, quick: false, interop: true, run: run_examples },
     Group { name: "browser", reason: "people in real Chromium", minutes: 15, full_minutes: 15, quick: false, interop: true, run: run_browser },
@@ -147,7 +147,7 @@ fn run_socketio(cx: &Context, _depth: Depth) -> Result<GroupResult> {
     let programs = programs.map(|(variable, name)| (variable, examples.join(name)));
     let mut node = cx.command("node");
     node.current_dir(&ours).args(["--test", "--test-concurrency=1", "--test-reporter=tap"]);
-    node.envs(programs.clone()).env("CHROMIUM", "/usr/bin/chromium");
+    node.envs(programs.clone()).env("CHROMIUM", "/usr/bin/chromium").env("PARLOR_BIN", cx.parlor_bin()?);
     let mut result = counted(cx, node, "node", counts::tap)?;
     let mut tests = cx.command(python);
     tests.current_dir(&ours).args(["-m", "unittest", "-v", "test_python"]);

@@ -9,11 +9,13 @@ use crate::engine::Door;
 use crate::hub::Hub;
 use crate::mailbox::Mail;
 use crate::publication::Publication;
+use crate::rooms::RoomKey;
 
 impl Door for Hub {
     /// Under the room's lock the publication goes into the mailbox of every worker with subscribers: that is the
-    /// room's one order.
+    /// room's one order. One that is for other rooms too goes to their workers as well.
     fn deliver(&self, publication: Arc<Publication>) {
+        let elsewhere = self.workers_elsewhere(&publication);
         let mut table = self.rooms.lock(&publication.room);
         if let (Some(author), Some(to)) = (&publication.author, &publication.to) {
             let pair = [Arc::clone(&author.user), Arc::clone(&to.user)];
@@ -23,20 +25,20 @@ impl Door for Hub {
             return;
         }
         let awaited = publication.delivery.as_ref().and_then(|delivery| delivery.ack.as_ref());
-        let Some(room) = table.get_mut(&publication.room) else {
-            awaited.inspect(|ack| ack.recipients.expect(0));
-            return;
-        };
+        let room = table.get_mut(&publication.room);
+        let key = room.as_ref().map_or(RoomKey::NONE, |room| room.key);
+        let here = room.as_ref().map_or(&[][..], |room| &room.subscribers);
+        let workers = (0..self.mailboxes.len()).filter(|&worker| {
+            here.get(worker).is_some_and(|&count| count > 0) || elsewhere.get(worker) == Some(&true)
+        });
         if let Some(ack) = awaited {
-            ack.recipients.expect(room.subscribers.iter().filter(|&&count| count > 0).count());
+            ack.recipients.expect(workers.clone().count());
         }
-        if let Some(place) = publication.place {
+        for worker in workers {
+            self.mailboxes[worker].push(Mail::Publication(key, Arc::clone(&publication)));
+        }
+        if let (Some(room), Some(place)) = (room, publication.place) {
             room.head = Some(place.offset);
-        }
-        for (worker, &count) in room.subscribers.iter().enumerate() {
-            if count > 0 {
-                self.mailboxes[worker].push(Mail::Publication(room.key, Arc::clone(&publication)));
-            }
         }
     }
 
@@ -47,5 +49,21 @@ impl Door for Hub {
         for mailbox in &self.mailboxes {
             mailbox.push(Mail::EpochChanged(room.key));
         }
+    }
+}
+
+impl Hub {
+    /// The workers with subscribers of the rooms that a selector names beside the publication's own; empty if there
+    /// are none. Each room is locked for itself: nobody holds two.
+    fn workers_elsewhere(&self, publication: &Publication) -> Vec<bool> {
+        let Some(delivery) = &publication.delivery else { return Vec::new() };
+        let mut workers = Vec::new();
+        for name in delivery.selector.rooms.iter().filter(|name| **name != publication.room) {
+            if let Some(room) = self.rooms.lock(name).get(name) {
+                workers.resize(self.mailboxes.len(), false);
+                workers.iter_mut().zip(&room.subscribers).for_each(|(is_one, &count)| *is_one |= count > 0);
+            }
+        }
+        workers
     }
 }

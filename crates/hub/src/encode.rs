@@ -32,9 +32,13 @@ pub enum WireFormat {
     MsgpackOffset = 6,
     /// The native protocol's objects as events of Socket.IO, named by their `type`.
     SocketIoNative = 7,
+    /// `Raw` as messages of Engine.IO 4: a digit stands in front of text.
+    EngineIo = 8,
+    /// `Raw` as messages of Engine.IO 3: in front of bytes too.
+    EngineIoV3 = 9,
 }
 
-const FORMATS: usize = 8;
+const FORMATS: usize = 10;
 
 /// A publication's encoded forms, each made on first need. Most are needed in the native form only.
 #[derive(Debug, Default)]
@@ -56,30 +60,36 @@ impl Encodings {
 pub(crate) fn publication(publication: &Publication, format: WireFormat) -> Bytes {
     let encode = || match format {
         WireFormat::Native => in_frame(|out| native::entry(out, &entry(publication))),
-        WireFormat::Raw => raw(publication),
-        WireFormat::SocketIoNative => {
-            in_frame(|out| native_event(out, |out| native::entry(out, &entry(publication))))
-        }
+        WireFormat::Raw => raw(publication, b"", b""),
+        WireFormat::EngineIo => raw(publication, b"4", b""),
+        WireFormat::EngineIoV3 => raw(publication, b"4", &[4]),
+        WireFormat::SocketIoNative => native_event(publication),
         _ => event(publication, format),
     };
     publication.encodings.of(format).get_or_init(encode).clone()
 }
 
-/// The data alone, as a route without a protocol of its own shows it.
-fn raw(publication: &Publication) -> Bytes {
+/// The data alone, as a route without a protocol of its own shows it, behind what its transport puts before text and
+/// before bytes.
+fn raw(publication: &Publication, before_text: &[u8], before_bytes: &[u8]) -> Bytes {
     let mut out = Vec::new();
     match &publication.form {
-        Form::Attached { count: 1, attachments, .. } if attachments.len() == 1 => {
-            frame::write_message(&mut out, Kind::Binary, &attachments[0]);
+        // Bytes and nothing around them; other values may hold some.
+        Form::Attached { count: 1, attachments, .. } if publication.values().starts_with(PLACEHOLDER) => {
+            frame::write_message(&mut out, Kind::Binary, &[before_bytes, &attachments[0]].concat());
         }
         _ => {
             let json = publication.json();
             let text = string(json);
-            frame::write_message(&mut out, Kind::Text, text.as_deref().unwrap_or(json).as_bytes());
+            let text = text.as_deref().unwrap_or(json).as_bytes();
+            frame::write_message(&mut out, Kind::Text, &[before_text, text].concat());
         }
     }
     out.into()
 }
+
+/// How a value begins that is nothing but an attachment.
+const PLACEHOLDER: &str = "{\"_placeholder\":true";
 
 /// The event of a Socket.IO room, as a packet of its namespace.
 fn event(publication: &Publication, format: WireFormat) -> Bytes {
@@ -94,37 +104,50 @@ fn event(publication: &Publication, format: WireFormat) -> Bytes {
     socketio::event(format, namespace, id, &publication.event, &arguments, offset.as_deref())
 }
 
-/// Appends `42["type",{…}]` for the object that `write` appends.
-fn native_event(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+/// The native protocol's object of a publication as an event; bytes in it stay bytes.
+fn native_event(publication: &Publication) -> Bytes {
     let mut object = Vec::with_capacity(256);
-    write(&mut object);
-    socketio::native_event(out, &object);
+    let arguments = publication.arguments();
+    match &publication.form {
+        Form::Attached { count: 1, attachments, .. } => {
+            native::entry(&mut object, &entry_with(publication, arguments.text()));
+            socketio::native_event_with(&object, attachments)
+        }
+        _ => {
+            native::entry(&mut object, &entry(publication));
+            socketio::native_event(&object)
+        }
+    }
 }
 
 /// What the native protocol says of a publication in a room.
-pub fn message(publication: &Publication) -> native::Message<'_> {
+fn message<'p>(publication: &'p Publication, data: &'p str) -> native::Message<'p> {
     native::Message {
         room: &publication.room,
         place: publication.position(),
         from: publication.author.as_ref().map(member),
         event: &publication.event,
-        data: publication.json(),
+        data,
         time: publication.time,
     }
 }
 
 /// What it says of a publication wherever both kinds may stand.
 pub fn entry(publication: &Publication) -> native::Entry<'_> {
+    entry_with(publication, publication.json())
+}
+
+fn entry_with<'p>(publication: &'p Publication, data: &'p str) -> native::Entry<'p> {
     match (&publication.author, &publication.to) {
         (Some(from), Some(to)) => native::Entry::Direct(native::Direct {
             from: member(from),
             to: member(to),
             place: publication.position(),
             event: &publication.event,
-            data: publication.json(),
+            data,
             time: publication.time,
         }),
-        _ => native::Entry::Message(message(publication)),
+        _ => native::Entry::Message(message(publication, data)),
     }
 }
 
@@ -158,7 +181,11 @@ pub(crate) fn read(notice: &ReadNotice, format: WireFormat) -> Option<Bytes> {
 fn push(encodings: &Encodings, format: WireFormat, write: impl FnOnce(&mut Vec<u8>)) -> Option<Bytes> {
     let encode = || match format {
         WireFormat::Native => Some(in_frame(write)),
-        WireFormat::SocketIoNative => Some(in_frame(|out| native_event(out, write))),
+        WireFormat::SocketIoNative => {
+            let mut object = Vec::with_capacity(256);
+            write(&mut object);
+            Some(socketio::native_event(&object))
+        }
         _ => None,
     };
     match encodings.of(format).get() {

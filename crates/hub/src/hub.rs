@@ -95,6 +95,11 @@ impl Hub {
         self.users.connections(user)
     }
 
+    /// Connections that get what is published in a room.
+    pub fn subscribers(&self, room: &RoomName) -> u32 {
+        self.rooms.lock(room).get(room).map_or(0, |room| room.subscriber_count())
+    }
+
     /// Who is in the room now.
     pub fn members(&self, room: &RoomName) -> Members {
         self.rooms.lock(room).get(room).map(|room| room.presence.members()).unwrap_or_default()

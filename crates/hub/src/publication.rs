@@ -206,7 +206,7 @@ impl Publication {
     }
 
     /// The list without its brackets.
-    fn values(&self) -> &str {
+    pub(crate) fn values(&self) -> &str {
         self.data.strip_prefix('[').and_then(|data| data.strip_suffix(']')).unwrap_or(&self.data)
     }
 

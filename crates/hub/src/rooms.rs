@@ -18,6 +18,11 @@ use crate::rate::Bucket;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RoomKey(u64);
 
+impl RoomKey {
+    /// The key of no room: a publication that reaches only subscribers of other rooms has it.
+    pub(crate) const NONE: RoomKey = RoomKey(0);
+}
+
 /// A room's sequencer.
 #[derive(Debug)]
 pub(crate) struct Room {

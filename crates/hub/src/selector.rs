@@ -1,4 +1,4 @@
-//! `Selector`: which subscribers of a room a publication is for; `AwaitedAck`: which of them are asked for an answer.
+//! `Selector`: whom a publication is for, if not all of its room; `AwaitedAck`: which of them are asked for an answer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use crate::connection::ConnectionId;
 /// Who gets a publication: once each, whatever the number of rooms in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector {
-    /// Subscribers of any of these rooms too; with `connections` empty as well, everybody.
+    /// Subscribers of any of these rooms; with `connections` empty as well, everybody in the publication's own. Those of
+    /// another room get it though they are not in its own; of those who are, only who is live there.
     pub rooms: Vec<RoomName>,
     pub connections: Vec<ConnectionId>,
     /// But not those who are in one of these.

@@ -55,6 +55,8 @@ pub(crate) struct Entry {
     pub(crate) cut: Option<CloseCode>,
     format: WireFormat,
     dirty: bool,
+    /// It is about to end and enters no room again.
+    left: bool,
     pub(crate) id: ConnectionId,
     pub(crate) author: Option<Author>,
     pub(crate) rooms: Vec<Joined>,
@@ -155,15 +157,25 @@ impl Shard {
                 rooms: Vec::new(),
                 format,
                 dirty: false,
+                left: false,
                 cut: None,
             },
         );
         id
     }
 
+    /// Says whose connection it is, once, before it joins anything.
+    pub fn identify(&mut self, id: ConnectionId, author: Author) {
+        let Some(entry) = self.entry_mut(id).filter(|entry| entry.author.is_none()) else { return };
+        entry.author = Some(author.clone());
+        self.hub.users.attach(&author.user, self.worker);
+        self.users.entry(author.user).or_default().push(id.slot());
+    }
+
     /// Takes a connection out of its rooms and from its account: from now on it gets only what is sent to it alone.
     pub fn leave_everything(&mut self, id: ConnectionId, now: u64) {
         let Some(entry) = self.entry_mut(id) else { return };
+        entry.left = true;
         for joined in std::mem::take(&mut entry.rooms) {
             self.remove_subscriber(id.slot(), &joined, now);
         }

@@ -110,16 +110,18 @@ pub fn disconnect(format: WireFormat, namespace: &str) -> Bytes {
     packet(format, &[], |out| encode::disconnect(out, namespace), |out| msgpack::disconnect(out, namespace))
 }
 
-/// Appends the text of `["type",{…}]` as a message, for an object of the native protocol: `object` begins with its
-/// `type`.
-pub(crate) fn native_event(out: &mut Vec<u8>, object: &[u8]) {
-    let kind = object.strip_prefix(b"{\"type\":").unwrap_or_default();
-    let end = kind.iter().skip(1).position(|&byte| byte == b'"').map_or(0, |end| end + 2);
-    out.extend_from_slice(b"42[");
-    out.extend_from_slice(&kind[..end]);
-    out.push(b',');
-    out.extend_from_slice(object);
-    out.push(b']');
+/// Frames of `["type",{…}]` for an object of the native protocol, which begins with its `type`.
+pub fn native_event(object: &[u8]) -> Bytes {
+    native_event_with(object, &[])
+}
+
+/// The same with attachments, for which placeholders stand in the object.
+pub(crate) fn native_event_with(object: &[u8], attachments: &[Bytes]) -> Bytes {
+    let kind = object.strip_prefix(b"{\"type\":\"").unwrap_or_default();
+    let kind = &kind[..kind.iter().position(|&byte| byte == b'"').unwrap_or(0)];
+    let (name, object) = (String::from_utf8_lossy(kind), String::from_utf8_lossy(object));
+    let arguments = Arguments::from_parts(object, 1, attachments.to_vec());
+    event(WireFormat::SocketIo, MAIN, None, &name, &arguments, None)
 }
 
 fn packet(
@@ -190,8 +192,7 @@ mod tests {
 
     #[test]
     fn a_native_object_is_an_event_of_its_type() {
-        let mut out = Vec::new();
-        native_event(&mut out, b"{\"type\":\"message\",\"room\":\"a\"}");
-        assert_eq!(out, b"42[\"message\",{\"type\":\"message\",\"room\":\"a\"}]");
+        let frames = native_event(b"{\"type\":\"message\",\"room\":\"a\"}");
+        assert_eq!(&frames[2..], b"42[\"message\",{\"type\":\"message\",\"room\":\"a\"}]");
     }
 }

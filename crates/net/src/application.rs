@@ -178,6 +178,11 @@ impl Context<'_> {
         self.outgoing.push(Outgoing::Publications(format, publications));
     }
 
+    /// Says who this is, where that was not known when it was opened.
+    pub fn set_author(&mut self, author: Author) {
+        self.shard.identify(self.connection, author);
+    }
+
     /// Whether the connection polls at the moment; otherwise it has a WebSocket.
     pub fn is_polling(&self) -> bool {
         self.polling

@@ -70,7 +70,6 @@ pub(crate) enum Part {
 /// A session and what it waits for.
 pub(crate) struct Held {
     pub(crate) session: Session,
-    pub(crate) settings: EngineIo,
     /// A poll that is held until there is something to say.
     pub(crate) poll: Option<Poll>,
     /// A body that was taken in part: the rest waits until the conversation takes more.
@@ -108,19 +107,19 @@ pub(crate) enum Taken<'a> {
 }
 
 impl Held {
-    pub(crate) fn new(settings: EngineIo, revision: Revision, transport: Transport, now: Instant) -> Held {
+    pub(crate) fn new(settings: &EngineIo, revision: Revision, transport: Transport, now: Instant) -> Held {
         let session = Session::new(revision, transport, settings.heartbeat(), now);
-        Held { session, settings, poll: None, body: None, probe: None, farewell: false, over: None }
+        Held { session, poll: None, body: None, probe: None, farewell: false, over: None }
     }
 
     /// The packet that opens the session.
-    pub(crate) fn opening(&self, sid: &str) -> String {
+    pub(crate) fn opening(&self, settings: &EngineIo, sid: &str) -> String {
         let open = Open {
             sid,
             upgrade: self.is_polling(),
-            ping_interval: self.settings.ping_interval,
-            ping_timeout: self.settings.ping_timeout,
-            max_payload: self.settings.max_payload,
+            ping_interval: settings.ping_interval,
+            ping_timeout: settings.ping_timeout,
+            max_payload: settings.max_payload,
         };
         let mut out = Vec::with_capacity(160);
         open.write(&mut out);

@@ -236,8 +236,8 @@ impl Worker {
             Ask::Post { connection, body } => sockets.post(connection, body, shard),
             Ask::Gone(connection) => sockets.abandon(connection, shard),
             Ask::Open { opened, settings, revision, b64, answer } => {
-                let held = Held::new(settings, revision, Transport::Polling, sockets.now.instant);
-                match self.open_session(*opened, held, b64) {
+                let held = Held::new(&settings, revision, Transport::Polling, sockets.now.instant);
+                match self.open_session(*opened, held, &settings, b64) {
                     Ok(opening) => drop(answer.send(Ok(opening))),
                     Err(error) => tracing::debug!(%error, "a session could not be opened"),
                 }

@@ -29,6 +29,13 @@ struct Options {
 }
 
 #[derive(serde::Serialize)]
+struct Welcome<'a> {
+    sid: &'a str,
+    ns: &'a str,
+    recovered: bool,
+}
+
+#[derive(serde::Serialize)]
 struct WhoAmI<'a> {
     sid: &'a str,
     ns: &'a str,
@@ -110,7 +117,7 @@ fn serve(namespace: Namespace) {
     namespace
         .on_connect(async |socket: Socket| {
             let (sid, ns, recovered) = (socket.id(), socket.namespace().name(), socket.recovered());
-            drop(socket.emit("welcome", &json!({ "sid": sid, "ns": ns, "recovered": recovered })));
+            drop(socket.emit("welcome", &Welcome { sid, ns, recovered }));
         })
         .on("echo", async |socket: Socket, data: Rest, ack: Ack| match ack.is_wanted() {
             true => ack.send(&data),

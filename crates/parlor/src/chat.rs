@@ -1,4 +1,4 @@
-//! The stock chat: the native protocol at `/ws`, guests and their names, direct messages, read markers. An
+//! The stock chat: the native protocol at `/ws`, the same over Socket.IO at `/socket.io/`, guests and their names, direct messages, read markers. An
 //! application of this library that uses no back door.
 
 mod accounts;
@@ -6,6 +6,7 @@ mod inbox;
 mod native;
 pub(crate) mod random;
 mod requests;
+mod socketio;
 mod store;
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use parlor_proto::limits::{CONNECTIONS_PER_USER, FRAGMENTS, NATIVE_MESSAGE, ROOM
 use parlor_proto::name::{RoomName, UserName};
 
 use accounts::Accounts;
-use native::{Native, Refused};
+use native::{Native, Refused, Wire};
 
 /// What all connections of the chat share.
 #[derive(Clone, Debug)]
@@ -43,17 +44,27 @@ impl Chat {
         }
     }
 
+    /// How its Socket.IO is spoken.
+    pub(crate) fn socket_io_route() -> Route {
+        socketio::route()
+    }
+
+    /// A client that speaks Socket.IO; who it is comes with its first packet.
+    pub(crate) fn open_socket_io(&self, opening: Opening) -> Opened {
+        socketio::open(self.clone(), opening)
+    }
+
     /// Finds out who this is. A refusal that a page must be able to read is told over the WebSocket: browsers do not
     /// show the answers to failed handshakes.
     pub(crate) async fn open(&self, opening: Opening) -> Result<Opened, Refusal> {
         let wishes = Wishes::read(&opening);
         let protocol =
             opening.protocols.iter().any(|offered| offered == PROTOCOL).then(|| PROTOCOL.to_owned());
-        match self.identify(&opening, wishes).await {
+        match self.identify(opening.now, wishes).await {
             Ok((login, rooms)) => {
                 let author = Some(login.author().clone());
                 let inbox = inbox::unread(&self.hub, &login, opening.now).await?;
-                let native = Native::new(self.clone(), login, rooms, inbox, opening.now);
+                let native = Native::new(self.clone(), login, Wire::Native, rooms, inbox, opening.now);
                 Ok(Opened { conversation: Box::new(native), author, protocol })
             }
             Err(refusal) => {
@@ -69,11 +80,7 @@ impl Chat {
         }
     }
 
-    async fn identify(
-        &self,
-        opening: &Opening,
-        wishes: Wishes,
-    ) -> Result<(accounts::Login, Vec<RoomName>), Refusal> {
+    async fn identify(&self, now: u64, wishes: Wishes) -> Result<(accounts::Login, Vec<RoomName>), Refusal> {
         if wishes.version.as_deref().is_some_and(|version| version != "1") {
             return Err(Refusal::new(Code::BadMessage, "this server speaks version 1: connect with ?v=1"));
         }
@@ -83,7 +90,7 @@ impl Chat {
         }
         let rooms = wishes.rooms.iter().map(|room| RoomName::parse(room)).collect::<Result<_, _>>()?;
         let name = wishes.name.as_deref().map(UserName::parse).transpose()?;
-        let login = self.accounts.login(name, wishes.token.as_deref(), opening.now).await?;
+        let login = self.accounts.login(name, wishes.token.as_deref(), now).await?;
         let user = &login.author().user;
         if self.hub.is_limited() && self.hub.connections_of(user) as usize >= CONNECTIONS_PER_USER {
             let message = format!("this user has {CONNECTIONS_PER_USER} connections; close one first");

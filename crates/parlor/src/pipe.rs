@@ -4,6 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use parlor_proto::codes::CloseCode;
+use parlor_proto::limits::{OUTBOX_BYTES as EVENT_BYTES, OUTBOX_MESSAGES as EVENTS};
+
+use crate::groups::GroupEvent;
+use crate::rooms::Membership;
 use crate::websocket::{Closed, Message};
 
 /// Messages that the handler has not taken; then reading stops.
@@ -16,11 +21,23 @@ const OUTBOX_BYTES: usize = 1024 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Pipe {
     state: Mutex<State>,
+    /// Never locked inside of `state`.
+    membership: Mutex<Membership>,
+}
+
+/// What the handler is given, in the order in which it came.
+#[derive(Debug)]
+pub(crate) enum Input {
+    Message(Message),
+    Event(GroupEvent),
 }
 
 #[derive(Debug, Default)]
 struct State {
-    inbox: VecDeque<Message>,
+    inbox: VecDeque<Input>,
+    /// Group events in the inbox, and their bytes.
+    events: usize,
+    event_bytes: usize,
     outbox: VecDeque<Message>,
     outbox_bytes: usize,
     /// Bytes that the worker has and could not write yet, as it said last.
@@ -49,14 +66,17 @@ pub(crate) struct Outgoing {
 impl Pipe {
     // ---- the handler's side ----
 
-    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Input>> {
         let mut state = self.lock();
         let was_full = state.is_full();
-        if let Some(message) = state.inbox.pop_front() {
-            if was_full {
+        if let Some(input) = state.inbox.pop_front() {
+            if let Input::Event(event) = &input {
+                state.events -= 1;
+                state.event_bytes -= event.weight();
+            } else if was_full {
                 state.wake_worker();
             }
-            return Poll::Ready(Some(message));
+            return Poll::Ready(Some(input));
         }
         if state.closed.is_some() {
             return Poll::Ready(None);
@@ -100,6 +120,33 @@ impl Pipe {
         self.lock().closed.clone()
     }
 
+    /// Gives the handler a group's event. One that is too far behind is closed, as slow readers are, with the same limits.
+    pub(crate) fn push_event(&self, event: GroupEvent) {
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return;
+        }
+        let bytes = state.event_bytes + event.weight();
+        if state.events >= EVENTS || state.events > 0 && bytes > EVENT_BYTES {
+            state.close.get_or_insert_with(|| (CloseCode::SLOW.0, CloseCode::SLOW.reason().to_owned()));
+            state.wake_worker();
+            return;
+        }
+        state.events += 1;
+        state.event_bytes = bytes;
+        state.inbox.push_back(Input::Event(event));
+        let handler = state.handler.take();
+        drop(state);
+        if let Some(handler) = handler {
+            handler.wake();
+        }
+    }
+
+    /// The connection's rooms.
+    pub(crate) fn membership(&self) -> MutexGuard<'_, Membership> {
+        self.membership.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     // ---- the worker's side ----
 
     /// The waker by which the handler's side reaches the worker.
@@ -111,7 +158,7 @@ impl Pipe {
     /// waker `own`, is polled next and not woken; one that was moved elsewhere is.
     pub(crate) fn deliver(&self, message: Message, own: &Waker) -> bool {
         let mut state = self.lock();
-        state.inbox.push_back(message);
+        state.inbox.push_back(Input::Message(message));
         let room = !state.is_full();
         let handler = state.handler.take().filter(|handler| !handler.will_wake(own));
         drop(state);
@@ -168,7 +215,7 @@ impl Pipe {
 
 impl State {
     fn is_full(&self) -> bool {
-        self.inbox.len() >= INBOX_MESSAGES
+        self.inbox.len() - self.events >= INBOX_MESSAGES
     }
 
     fn wake_worker(&self) {

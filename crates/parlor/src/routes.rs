@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
+use std::time::Duration;
 
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -13,12 +14,15 @@ use matchit::Params;
 use parlor_hub::encode::WireFormat;
 use parlor_net::{Context, Conversation, EngineIo, Incoming, Opened, Opening, Route};
 use parlor_proto::codes::{CloseCode, Code, Refusal};
+use parlor_proto::engineio::Revision;
 use parlor_proto::limits::{FRAGMENTS, NATIVE_MESSAGE, RAW_MESSAGE_MAX};
 use parlor_proto::ws::{Kind, deflate};
 use percent_encoding::percent_decode_str;
+use tokio::task::unconstrained;
 
 use crate::page::{self, Page};
 use crate::pipe::Pipe;
+use crate::rooms::Place;
 use crate::websocket::{Message, Request, WebSocket};
 
 /// How a raw route is spoken.
@@ -81,11 +85,17 @@ impl RawRoute {
             Plain::Page(html) => Some(Page::new(html)),
             Plain::Explained | Plain::NotFound => None,
         };
+        let handler = Arc::new(handler);
         RawRoute {
             options,
             engine_io: None,
             page,
-            handler: Arc::new(move |socket| Box::pin(handler(socket))),
+            handler: Arc::new(move |socket| {
+                let handler = Arc::clone(&handler);
+                // All that it does is done on the worker, where a panic is noticed. A worker polls all its handlers in
+                // one task of tokio's, whose budget they would use up for each other.
+                Box::pin(unconstrained(async move { handler(socket).await }))
+            }),
         }
     }
 
@@ -133,10 +143,16 @@ impl RawRoute {
         });
         let params = params.collect::<Result<_, Refusal>>()?;
         let pipe = Arc::new(Pipe::default());
-        let Opening { uri, headers, address, .. } = opening;
+        let Opening { uri, headers, address, revision, .. } = opening;
+        // Polling or not, what the hub pushes to a session is a message of its revision.
+        let format = match revision {
+            None => WireFormat::Raw,
+            Some(Revision::V3) => WireFormat::EngineIoV3,
+            Some(Revision::V4) => WireFormat::EngineIo,
+        };
         let request = Arc::new(Request { uri, headers, address, params });
         let running = (self.handler)(WebSocket { pipe: Arc::clone(&pipe), request });
-        let conversation = Box::new(Raw { pipe, running: Some(running) });
+        let conversation = Box::new(Raw { pipe, format, running: Some(running) });
         Ok(Opened { conversation, author: None, protocol: None })
     }
 }
@@ -150,6 +166,8 @@ impl fmt::Debug for RawRoute {
 /// A raw connection: its handler's future, polled on the connection's worker.
 struct Raw {
     pipe: Arc<Pipe>,
+    /// How its rooms' messages are written.
+    format: WireFormat,
     /// `None` once the handler has returned.
     running: Option<Running>,
 }
@@ -187,6 +205,8 @@ impl Raw {
 impl Conversation for Raw {
     fn opened(&mut self, cx: &mut Context<'_>) {
         self.pipe.attach(cx.waker());
+        let (hub, connection) = (Arc::clone(cx.hub()), cx.connection());
+        self.pipe.membership().begin(Place { hub, connection, format: self.format });
         self.run(cx);
     }
 
@@ -209,7 +229,13 @@ impl Conversation for Raw {
         self.pipe.drained();
     }
 
+    /// From here on nothing may be pushed to it.
+    fn closing(&mut self, _code: CloseCode, _retry_after: Option<Duration>, _cx: &mut Context<'_>) {
+        self.pipe.membership().end();
+    }
+
     fn closed(&mut self, code: u16, reason: &str, cx: &mut Context<'_>) {
+        self.pipe.membership().end();
         self.pipe.end(code, reason);
         // The handler hears of it now. One that goes on after that runs as a task of its own.
         self.run(cx);

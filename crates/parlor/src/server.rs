@@ -21,7 +21,9 @@ use parlor_proto::codes::Refusal;
 use parlor_proto::limits::FRAGMENTS;
 
 use crate::chat::Chat;
+use crate::consumer::{self, Consumer};
 use crate::page::Page;
+use crate::rooms::Rooms;
 use crate::routes::{RawRoute, RouteOptions};
 use crate::socketio::{Conversation, Namespace, Registry, SocketIoOptions};
 use crate::websocket::WebSocket;
@@ -30,6 +32,7 @@ use crate::websocket::WebSocket;
 pub struct Server {
     routes: HashMap<String, RawRoute>,
     pages: HashMap<String, Page>,
+    rooms: Rooms,
     engine: Option<Arc<dyn Engine>>,
     chat: bool,
     registry: Arc<Registry>,
@@ -49,6 +52,7 @@ fn bare(_room: &str) -> Policy {
 pub struct Running {
     address: SocketAddr,
     handle: Handle,
+    rooms: Rooms,
 }
 
 impl Default for Server {
@@ -65,6 +69,7 @@ impl Server {
         Server {
             routes: HashMap::new(),
             pages: HashMap::new(),
+            rooms: Rooms::default(),
             engine: None,
             chat: false,
             registry: Arc::default(),
@@ -74,7 +79,7 @@ impl Server {
                 workers,
                 origins,
                 limits: Limits::On,
-                policies: Policies::new(Policy::stock),
+                policies: Policies::new(|_| Policy::BARE),
                 memory: Memory::of_this_process(None),
             },
         }
@@ -114,6 +119,21 @@ impl Server {
         self
     }
 
+    /// A WebSocket route whose connections are objects: `make` makes one for each of them. See [`Consumer`].
+    pub fn consumer<C: Consumer>(
+        &mut self,
+        path: &str,
+        make: impl Fn() -> C + Send + Sync + 'static,
+    ) -> &mut Server {
+        let rooms = self.rooms.clone();
+        self.route(path, move |socket| consumer::run(make(), socket, rooms.clone()))
+    }
+
+    /// The rooms, for handlers and for any thread. They can be had before there is anybody in them.
+    pub fn rooms(&self) -> Rooms {
+        self.rooms.clone()
+    }
+
     /// A page at exactly this path. It may be the path of a WebSocket route too: a GET gets the page, an upgrade the
     /// route.
     ///
@@ -149,7 +169,8 @@ impl Server {
         self
     }
 
-    /// Serves the stock chat's native protocol at `/ws`.
+    /// Serves the stock chat: its native protocol at `/ws`, and Socket.IO at `/socket.io/`. Rooms are then kept and show
+    /// who is there as the names say; without the chat nothing is kept.
     pub fn chat(&mut self) -> &mut Server {
         self.chat = true;
         self
@@ -215,7 +236,7 @@ impl Server {
         let registry = self.registry;
         let mut socket_io = self.socket_io;
         if !registry.is_empty() {
-            socket_io.entry("/socket.io".to_owned()).or_default();
+            socket_io.entry(SOCKET_IO.to_owned()).or_default();
         }
         let mut settings = self.settings;
         let (namespaces, stock) = (Arc::clone(&registry), if self.chat { Policy::stock } else { bare });
@@ -223,12 +244,13 @@ impl Server {
         let engine = self.engine.unwrap_or_else(|| Arc::new(MemoryEngine::new(crate::chat::random::bytes())));
         let server = parlor_net::Server::bind(address, engine, settings)?;
         let address = server.address()?;
+        self.rooms.open(server.hub());
         let chat = self.chat.then(|| Chat::new(Arc::clone(server.hub())));
         registry.start(Arc::clone(server.hub()));
         let router = finish(server.hub(), self.router);
         let routes = Routes { raw, pages: self.pages, chat, registry, socket_io };
         let handle = server.start(Arc::new(routes), router)?;
-        Ok(Running { address, handle })
+        Ok(Running { address, handle, rooms: self.rooms })
     }
 }
 
@@ -239,6 +261,11 @@ impl Running {
 
     pub fn hub(&self) -> &Arc<Hub> {
         self.handle.hub()
+    }
+
+    /// The rooms, for any thread.
+    pub fn rooms(&self) -> Rooms {
+        self.rooms.clone()
     }
 
     /// Says goodbye to every connection and ends. Blocks until the engine has finished what it accepted.
@@ -257,6 +284,12 @@ struct Routes {
 }
 
 impl Routes {
+    /// The chat, if this is where it speaks Socket.IO: an application with namespaces of its own has that path.
+    fn chat_socket_io(&self, path: &str) -> Option<&Chat> {
+        let is_path = path.strip_suffix('/').unwrap_or(path) == SOCKET_IO;
+        self.chat.as_ref().filter(|_| is_path && !self.socket_io.contains_key(SOCKET_IO))
+    }
+
     fn socket_io(&self, path: &str) -> Option<&SocketIoOptions> {
         self.socket_io.get(path.strip_suffix('/').unwrap_or(path))
     }
@@ -268,6 +301,9 @@ impl Routes {
         (!is_chat).then_some(found)
     }
 }
+
+/// Where Socket.IO is spoken if nothing else is said.
+const SOCKET_IO: &str = "/socket.io";
 
 /// Where the chat's native protocol is spoken.
 const CHAT: &str = "/ws";
@@ -283,6 +319,9 @@ impl Application for Routes {
                 engine_io: Some(options.engine_io),
             });
         }
+        if self.chat_socket_io(path).is_some() {
+            return Some(Chat::socket_io_route());
+        }
         match self.raw(path) {
             Some(raw) => Some(raw.value.route()),
             None => self.chat.as_ref().filter(|_| path == CHAT).map(Chat::route),
@@ -290,7 +329,7 @@ impl Application for Routes {
     }
 
     fn plain(&self, path: &str) -> Option<Response<Body>> {
-        if self.socket_io(path).is_some() {
+        if self.socket_io(path).is_some() || self.chat_socket_io(path).is_some() {
             return None;
         }
         match self.pages.get(path) {
@@ -305,6 +344,9 @@ impl Application for Routes {
             let conversation = Conversation::new(Arc::clone(&self.registry), *options, &opening);
             let opened = Opened { conversation: Box::new(conversation), author: None, protocol: None };
             return Box::pin(std::future::ready(Ok(opened)));
+        }
+        if let Some(chat) = self.chat_socket_io(uri.path()) {
+            return Box::pin(std::future::ready(Ok(chat.open_socket_io(opening))));
         }
         match (self.raw(uri.path()), &self.chat) {
             (Some(raw), _) => Box::pin(std::future::ready(raw.value.open(opening, &raw.params))),

@@ -8,7 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
 
-use crate::pipe::Pipe;
+use parlor_proto::codes::Refusal;
+use parlor_proto::socketio::Binary;
+use serde::{Serialize, Serializer};
+
+use crate::pipe::{Input, Pipe};
+use crate::rooms::Audience;
 
 /// A message, whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +49,14 @@ pub(crate) struct Request {
 impl WebSocket {
     /// The next message; `None` when the connection is over. It may be dropped while it waits; nothing is lost.
     pub async fn recv(&mut self) -> Option<Message> {
-        poll_fn(|cx| self.pipe.poll_recv(cx)).await
+        loop {
+            match poll_fn(|cx| self.pipe.poll_recv(cx)).await {
+                Some(Input::Message(message)) => return Some(message),
+                // Only consumers are in groups.
+                Some(Input::Event(_)) => {}
+                None => return None,
+            }
+        }
     }
 
     /// Sends a message. Waits while much is waiting to be written already (1 MB), so a handler cannot run ahead of a
@@ -62,6 +74,30 @@ impl WebSocket {
     /// How it ended, once [`WebSocket::recv`] has given `None`.
     pub fn closed(&self) -> Option<Closed> {
         self.pipe.closed()
+    }
+
+    /// Joins a room: from here on this connection gets what is sent to it, as [`Audience::send`] says. Nothing happens if
+    /// it is in the room already, or over.
+    ///
+    /// # Errors
+    /// `too_many_rooms` at 128 rooms.
+    pub fn join(&self, room: &str) -> Result<(), Refusal> {
+        self.pipe.membership().join(room)
+    }
+
+    /// Leaves a room; what is under way already still comes. A connection that is over has left all of them.
+    pub fn leave(&self, room: &str) {
+        self.pipe.membership().leave(room);
+    }
+
+    /// The rooms that it is in.
+    pub fn rooms(&self) -> Vec<String> {
+        self.pipe.membership().rooms()
+    }
+
+    /// All who are in this room but this connection, which need not be in it, and may be over.
+    pub fn to(&self, room: &str) -> Audience {
+        self.pipe.membership().to(room)
     }
 
     /// Path and query of the request.
@@ -95,6 +131,16 @@ impl Drop for WebSocket {
 impl fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket").field("uri", &self.request.uri).finish_non_exhaustive()
+    }
+}
+
+impl Serialize for Message {
+    /// Text is a string, bytes are an attachment; see [`Audience::send`].
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Message::Text(text) => text.serialize(serializer),
+            Message::Binary(binary) => Binary(binary.clone()).serialize(serializer),
+        }
     }
 }
 

@@ -25,6 +25,9 @@ pub struct Peer {
 pub enum Heard {
     /// A JSON object.
     Object(Value),
+    /// A text that is no JSON.
+    Text(String),
+    Binary(Vec<u8>),
     /// The closing code and reason; 1006 if the connection broke.
     Closed(u16, String),
 }
@@ -120,7 +123,7 @@ impl Peer {
         loop {
             match self.hear() {
                 Heard::Object(object) if object["type"] == kind => return object,
-                Heard::Object(_) => {}
+                Heard::Object(_) | Heard::Text(_) | Heard::Binary(_) => {}
                 Heard::Closed(code, reason) => panic!("closed with {code} {reason} before {kind:?} came"),
             }
         }
@@ -133,9 +136,18 @@ impl Peer {
         loop {
             match self.hear() {
                 Heard::Object(object) if object["id"] == command["id"] => return object,
-                Heard::Object(_) => {}
+                Heard::Object(_) | Heard::Text(_) | Heard::Binary(_) => {}
                 Heard::Closed(code, reason) => panic!("closed with {code} {reason} before a reply came"),
             }
+        }
+    }
+
+    /// The next text, JSON or not, as it came.
+    pub fn text(&mut self) -> String {
+        match self.hear() {
+            Heard::Text(text) => text,
+            Heard::Object(value) => value.to_string(),
+            other => panic!("{other:?} came instead of a text"),
         }
     }
 
@@ -153,14 +165,15 @@ impl Peer {
         while let Some(event) = received.poll_event() {
             match event {
                 Event::Text(text) => {
-                    self.events
-                        .push_back(Heard::Object(serde_json::from_str(text).expect("the server sends JSON")));
+                    let heard = serde_json::from_str(text);
+                    self.events.push_back(heard.map_or_else(|_| Heard::Text(text.to_owned()), Heard::Object));
                 }
                 Event::Closed { code, reason, .. } => {
                     self.events.push_back(Heard::Closed(code, reason.to_owned()));
                 }
                 Event::Failed(failure) => panic!("the server broke a rule: {failure:?}"),
-                Event::Binary(_) | Event::Ping(_) | Event::Pong(_) => {}
+                Event::Binary(binary) => self.events.push_back(Heard::Binary(binary.to_vec())),
+                Event::Ping(_) | Event::Pong(_) => {}
             }
         }
         drop(received);

@@ -205,7 +205,7 @@ fn hear(peer: &mut Peer, wanted: impl Fn(&Value) -> bool) -> Option<Value> {
     loop {
         match peer.hear() {
             Heard::Object(object) if wanted(&object) => return Some(object),
-            Heard::Object(_) => {}
+            Heard::Object(_) | Heard::Text(_) | Heard::Binary(_) => {}
             // Nothing but the kill ends a connection here.
             Heard::Closed(code, reason) => {
                 assert_eq!(code, 1006, "{reason}");

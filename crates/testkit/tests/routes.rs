@@ -43,7 +43,12 @@ fn a_handler_that_returns_closes_and_one_that_panics_closes_with_a_code() {
         socket.recv().await;
         panic!("on purpose");
     });
+    server.route("/at-once", |socket: WebSocket| {
+        assert!(socket.uri().path().is_empty(), "on purpose");
+        async move {}
+    });
     let server = listen(server);
+    assert_eq!(Peer::connect(server.address(), "/at-once").wait_for_end(), 1011);
     assert_eq!(Peer::connect(server.address(), "/bye").hear(), Heard::Closed(4001, "enough".into()));
     assert_eq!(Peer::connect(server.address(), "/drop").wait_for_end(), 1000);
     let mut peer = Peer::connect(server.address(), "/panic");

@@ -187,27 +187,37 @@ impl Shard {
         }
     }
 
-    /// Queues a publication for those of the room's subscribers whom its selector names, once each, or who are not
-    /// busy, and says who they are if it asks for acks.
+    /// Queues a publication for those whom its selector names, once each, or who are not busy, and says who they are if
+    /// it asks for acks.
     fn fan_out_selected(&mut self, key: RoomKey, publication: &Arc<Publication>, events: &mut Vec<Event>) {
         let Some(delivery) = publication.delivery.as_deref() else { return };
         let slots = self.selected(key, &delivery.selector);
         let offset = publication.place.map_or(u64::MAX, |place| place.offset);
+        let elsewhere: Vec<RoomKey> =
+            delivery.selector.rooms.iter().filter_map(|room| self.keys.get(room).copied()).collect();
         let mut given = Vec::new();
         let mut slow = Vec::new();
         for slot in slots {
             let Some(entry) = self.entries.get_mut(slot) else { continue };
-            let Some(room) = self.rooms.get(&key) else { continue };
-            // Only who is live in the room: who catches up finds it in the log.
-            let place = entry.rooms.iter().find(|joined| joined.key == key);
-            let Some(subscriber) = place.and_then(|joined| room.live.get(joined.index as usize)) else {
-                continue;
+            let format = match entry.rooms.iter().find(|joined| joined.key == key) {
+                // Who catches up in the publication's own room finds it in the log.
+                Some(joined) => {
+                    let live = self.rooms.get(&key).and_then(|room| room.live.get(joined.index as usize));
+                    live.filter(|subscriber| offset > subscriber.after).map(|subscriber| subscriber.format)
+                }
+                // Who is not in it at all gets it where it is live.
+                None => entry
+                    .rooms
+                    .iter()
+                    .find(|joined| elsewhere.contains(&joined.key))
+                    .map(|joined| joined.format),
             };
+            let Some(format) = format else { continue };
             let busy = delivery.volatile && !entry.outbox.is_empty();
-            if offset <= subscriber.after || publication.except == Some(entry.id) || busy {
+            if publication.except == Some(entry.id) || busy {
                 continue;
             }
-            if entry.outbox.push(encode::publication(publication, subscriber.format), 1).is_err() {
+            if entry.outbox.push(encode::publication(publication, format), 1).is_err() {
                 slow.push(slot);
                 continue;
             }

@@ -63,9 +63,9 @@ impl Shard {
         now: u64,
     ) {
         let slot = id.slot();
-        let entry = self.entries.get_mut(slot).filter(|entry| entry.id == id);
+        let entry = self.entries.get_mut(slot).filter(|entry| entry.id == id && !entry.left);
         let Some(entry) = entry.filter(|entry| entry.rooms.iter().all(|joined| joined.key != key)) else {
-            // It is gone, or in the room already.
+            // It is gone or about to go, or in the room already.
             self.hub.leave_room(self.worker, name, None, now);
             return;
         };

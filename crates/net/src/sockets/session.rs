@@ -15,7 +15,7 @@ use parlor_proto::ws;
 
 use super::{Sockets, text_frame};
 use crate::application::{Context, Incoming};
-use crate::engineio::{Alarm, Answered, Body, Held, Part, Poll, Taken};
+use crate::engineio::{Alarm, Answered, Body, EngineIo, Held, Part, Poll, Taken};
 
 /// The answer to a body that was taken.
 const OK: (&str, &str) = ("ok", "text/html");
@@ -352,6 +352,6 @@ fn refuse(answer: tokio::sync::oneshot::Sender<Answered>, fault: Fault) {
 }
 
 /// The packet that opens a session, in a frame.
-pub(crate) fn opening(held: &Held, sid: &str) -> Bytes {
-    text_frame(&held.opening(sid))
+pub(crate) fn opening(held: &Held, settings: &EngineIo, sid: &str) -> Bytes {
+    text_frame(&held.opening(settings, sid))
 }

@@ -18,7 +18,7 @@ use super::Worker;
 use super::stop::RETRY_AFTER_STOP;
 use crate::admission::Admitted;
 use crate::application::Conversation;
-use crate::engineio::{Alarm, Held, Part};
+use crate::engineio::{Alarm, EngineIo, Held, Part};
 use crate::liveness::{LINGER, Liveness, Verdict, earlier};
 use crate::socket::{Flags, Socket};
 use crate::sockets::session;
@@ -50,7 +50,7 @@ impl Worker {
         let part = match accepted.role {
             Role::Plain => None,
             Role::EngineIo(settings, revision) => {
-                Some(Part::Session(Box::new(Held::new(settings, revision, Transport::WebSocket, now))))
+                Some(Part::Session(Box::new(Held::new(&settings, revision, Transport::WebSocket, now))))
             }
             Role::Probe(target, _) => Some(Part::Probe(Box::new(target))),
         };
@@ -63,23 +63,33 @@ impl Worker {
         {
             self.sockets.alarms.push(Alarm { at: now + settings.upgrade_timeout, connection });
         }
-        self.begin(slot);
+        let settings = match &accepted.role {
+            Role::EngineIo(settings, _) => Some(settings),
+            _ => None,
+        };
+        self.begin(slot, settings);
         Ok(())
     }
 
     /// Opens a session that polls; the answer is its first packet and its id.
-    pub(super) fn open_session(&mut self, opened: Unattached, held: Held, b64: bool) -> io::Result<Opening> {
+    pub(super) fn open_session(
+        &mut self,
+        opened: Unattached,
+        held: Held,
+        settings: &EngineIo,
+        b64: bool,
+    ) -> io::Result<Opening> {
         let revision = held.session.revision();
         let Unattached { conversation, author, format, admitted, config } = opened;
         let part = Some(Part::Session(Box::new(held)));
         let socket = NewSocket { stream: None, conversation: Some(conversation), part, admitted, config };
         let slot = self.place(socket, author, format, Vec::new())?;
         let id = self.shard.connection(slot).map(|id| id.to_string()).unwrap_or_default();
-        let packet = self.sockets.get(slot).and_then(|socket| Some(socket.held()?.opening(&id)));
+        let packet = self.sockets.get(slot).and_then(|socket| Some(socket.held()?.opening(settings, &id)));
         let mut answer = Answer::new(revision, b64, usize::MAX);
         answer.push_text(packet.unwrap_or_default().as_bytes());
         let (body, kind) = answer.finish();
-        self.begin(slot);
+        self.begin(slot, None);
         Ok((body, kind, id))
     }
 
@@ -127,17 +137,18 @@ impl Worker {
         Ok(slot)
     }
 
-    /// Lets a new connection say its first words and reads what came with its request.
-    fn begin(&mut self, slot: u32) {
+    /// Lets a new connection say its first words and reads what came with its request. `settings`: it is a session that
+    /// is told about them.
+    fn begin(&mut self, slot: u32, settings: Option<&EngineIo>) {
         let Some(socket) = self.sockets.get(slot) else { return };
         if let Some(Part::Probe(target)) = &socket.engine_io {
             let target = **target;
             self.sockets.begin_probe(slot, target, &mut self.shard);
             return self.read(slot);
         }
-        let (id, polling) = (socket.id, socket.is_polling());
-        if let Some(held) = socket.held().filter(|_| !polling) {
-            let opening = session::opening(held, &id.to_string());
+        let id = socket.id;
+        if let (Some(held), Some(settings)) = (socket.held(), settings) {
+            let opening = session::opening(held, settings, &id.to_string());
             self.shard.send(slot, opening);
         }
         self.sockets.converse(slot, &mut self.shard, |conversation, cx| conversation.opened(cx));

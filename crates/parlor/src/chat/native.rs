@@ -7,16 +7,18 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::Duration;
 
-use parlor_hub::encode::{entry, member};
+use bytes::Bytes;
+use parlor_hub::encode::{WireFormat, entry, member};
 use parlor_hub::engine::Begin;
 use parlor_hub::rate::Bucket;
-use parlor_hub::{Author, Command, Hub, Reply, Ticket};
+use parlor_hub::{Author, Command, Hub, Reply, Ticket, socketio};
 use parlor_net::{Context, Conversation, Incoming};
 use parlor_proto::codes::{CloseCode, Code, Refusal};
 use parlor_proto::limits::{BAD_REQUESTS, COMMAND_RATE, PENDING_CALLS, PUBLISH_RATE};
 use parlor_proto::name::RoomName;
 use parlor_proto::native::command::Request;
 use parlor_proto::native::encode::{self, Of};
+use parlor_proto::socketio::{Arguments, MAIN};
 use parlor_proto::ws::{Failure, Kind};
 
 use super::Chat;
@@ -27,6 +29,7 @@ use super::inbox::Unread;
 pub(super) struct Native {
     pub(super) chat: Chat,
     pub(super) login: Login,
+    wire: Wire,
     greeting: Option<Box<Greeting>>,
     tickets: HashMap<Ticket, Asked>,
     next_ticket: u64,
@@ -43,9 +46,33 @@ struct Greeting {
     inbox: Vec<Unread>,
 }
 
+/// Which command is answered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct To {
+    /// The `id` that the command carried.
+    pub(super) id: Option<Box<str>>,
+    /// The ack that a Socket.IO client waits for.
+    pub(super) ack: Option<u64>,
+}
+
+impl To {
+    pub(super) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+}
+
+/// How a connection is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wire {
+    /// An object is a message.
+    Native,
+    /// An object is an event named by its `type`, or an ack.
+    SocketIo,
+}
+
 /// A command whose reply will come from the hub.
 pub(super) struct Asked {
-    pub(super) id: Option<Box<str>>,
+    pub(super) to: To,
     /// The other side, if it is about a direct conversation.
     pub(super) with: Option<Author>,
     /// The join asked for a position.
@@ -54,7 +81,7 @@ pub(super) struct Asked {
 
 /// What a command that waited leads to.
 pub(super) enum Then {
-    Say(Vec<u8>),
+    Say(To, Vec<u8>),
     Ask(Asked, Box<Command>),
 }
 
@@ -64,6 +91,7 @@ impl Native {
     pub(super) fn new(
         chat: Chat,
         login: Login,
+        wire: Wire,
         rooms: Vec<RoomName>,
         inbox: Vec<Unread>,
         now: u64,
@@ -71,6 +99,7 @@ impl Native {
         Native {
             chat,
             login,
+            wire,
             greeting: Some(Box::new(Greeting { rooms, inbox })),
             tickets: HashMap::new(),
             next_ticket: 0,
@@ -83,6 +112,11 @@ impl Native {
 
     pub(super) fn hub(&self) -> &Arc<Hub> {
         &self.chat.hub
+    }
+
+    /// Sends an object: the answer to a command, or a push.
+    pub(super) fn say(&self, to: &To, object: Vec<u8>, cx: &mut Context<'_>) {
+        say(self.wire, to, object, cx);
     }
 
     pub(super) fn ask(&mut self, asked: Asked, command: Command, cx: &mut Context<'_>) {
@@ -109,11 +143,43 @@ impl Native {
             };
             drop(self.running.remove(index));
             match then {
-                Then::Say(text) => cx.send(Kind::Text, text),
+                Then::Say(to, text) => self.say(&to, text, cx),
                 Then::Ask(asked, command) => self.ask(asked, *command, cx),
             }
         }
         cx.pause_reading(self.running.len() + self.tickets.len() >= PENDING);
+    }
+
+    /// Carries out a command. In its data placeholders stand for the attachments; `ack` is the number of the ack that is
+    /// wanted.
+    pub(super) fn command(
+        &mut self,
+        text: &str,
+        attachments: Vec<Bytes>,
+        ack: Option<u64>,
+        cx: &mut Context<'_>,
+    ) {
+        let to = |id: Option<&str>| To { id: id.map(Box::from), ack };
+        let outcome = match Request::parse(text) {
+            Ok(request) => {
+                let to = to(request.id);
+                let carried_out = self.carry_out(request, attachments, &to, cx);
+                carried_out.map_err(|refusal| (to, refusal))
+            }
+            Err(refused) => Err((to(refused.id), refused.refusal)),
+        };
+        match outcome {
+            Ok(()) => self.bad_in_a_row = 0,
+            Err((to, refusal)) => self.refuse(&to, &refusal, cx),
+        }
+    }
+
+    /// Answers with a refusal; too many malformed commands in a row end the connection.
+    pub(super) fn refuse(&mut self, to: &To, refusal: &Refusal, cx: &mut Context<'_>) {
+        self.say(to, error(to.id(), refusal), cx);
+        if self.count_bad(refusal).is_err() {
+            cx.close(CloseCode::BAD_REQUESTS, CloseCode::BAD_REQUESTS.reason());
+        }
     }
 
     /// `Err` after ten malformed commands in a row.
@@ -139,7 +205,7 @@ impl Native {
 
     fn say_reply(&mut self, asked: &Asked, reply: Reply) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
-        let id = asked.id.as_deref();
+        let id = asked.to.id();
         let with = asked.with.as_ref().map(member);
         let me = &self.login.author().user;
         match reply {
@@ -240,7 +306,7 @@ impl Conversation for Native {
             server: concat!("parlor/", env!("CARGO_PKG_VERSION")),
         };
         encode::welcome(&mut out, &welcome);
-        cx.send(Kind::Text, out);
+        self.say(&To::default(), out, cx);
         // It was said once; from here on only the hash is needed.
         self.login.token = None;
         for unread in &greeting.inbox {
@@ -255,11 +321,11 @@ impl Conversation for Native {
             };
             let mut out = Vec::with_capacity(512);
             encode::joined(&mut out, None, &joined);
-            cx.send(Kind::Text, out);
+            self.say(&To::default(), out, cx);
         }
         for room in greeting.rooms {
             self.ask(
-                Asked { id: None, with: None, since: false },
+                Asked { to: To::default(), with: None, since: false },
                 Command::Join { room, begin: None::<Begin>, format: None },
                 cx,
             );
@@ -267,26 +333,12 @@ impl Conversation for Native {
     }
 
     fn receive(&mut self, message: Incoming<'_>, cx: &mut Context<'_>) {
-        let outcome = match message {
+        match message {
             Incoming::Binary(_) => {
                 let sentence = "this protocol is text: send JSON in text frames, and binary as base64 inside";
-                Err((None, Refusal::new(Code::UnsupportedData, sentence)))
+                self.refuse(&To::default(), &Refusal::new(Code::UnsupportedData, sentence), cx);
             }
-            Incoming::Text(text) => match Request::parse(text) {
-                Ok(request) => {
-                    let id = request.id;
-                    self.carry_out(request, cx).map_err(|refusal| (id, refusal))
-                }
-                Err(refused) => Err((refused.id, refused.refusal)),
-            },
-        };
-        let Err((id, refusal)) = outcome else {
-            self.bad_in_a_row = 0;
-            return;
-        };
-        cx.send(Kind::Text, error(id, &refusal));
-        if self.count_bad(&refusal).is_err() {
-            cx.close(CloseCode::BAD_REQUESTS, CloseCode::BAD_REQUESTS.reason());
+            Incoming::Text(text) => self.command(text, Vec::new(), None, cx),
         }
     }
 
@@ -294,9 +346,9 @@ impl Conversation for Native {
         let Some(asked) = self.tickets.remove(&ticket) else { return };
         let text = match result {
             Ok(reply) => self.say_reply(&asked, reply),
-            Err(refusal) => error(asked.id.as_deref(), &refusal),
+            Err(refusal) => error(asked.to.id(), &refusal),
         };
-        cx.send(Kind::Text, text);
+        self.say(&asked.to, text, cx);
         cx.pause_reading(self.running.len() + self.tickets.len() >= PENDING);
     }
 
@@ -310,13 +362,13 @@ impl Conversation for Native {
             1007 => Code::UnsupportedData,
             _ => Code::BadMessage,
         };
-        cx.send(Kind::Text, error(None, &Refusal::new(code, failure.reason())));
+        self.say(&To::default(), error(None, &Refusal::new(code, failure.reason())), cx);
     }
 
     fn closing(&mut self, code: CloseCode, retry_after: Option<Duration>, cx: &mut Context<'_>) {
         let mut out = Vec::with_capacity(96);
         encode::bye(&mut out, code, retry_after);
-        cx.send(Kind::Text, out);
+        self.say(&To::default(), out, cx);
     }
 
     fn closed(&mut self, _code: u16, _reason: &str, cx: &mut Context<'_>) {
@@ -342,6 +394,19 @@ impl Conversation for Refused {
         let mut out = Vec::with_capacity(96);
         encode::bye(&mut out, code, self.refusal.retry_after);
         cx.send(Kind::Text, out);
+    }
+}
+
+/// Sends an object over a wire.
+pub(super) fn say(wire: Wire, to: &To, object: Vec<u8>, cx: &mut Context<'_>) {
+    match (wire, to.ack) {
+        (Wire::Native, _) => cx.send(Kind::Text, object),
+        (Wire::SocketIo, None) => cx.send_frames(socketio::native_event(&object)),
+        (Wire::SocketIo, Some(ack)) => {
+            let object = String::from_utf8(object).unwrap_or_default();
+            let arguments = Arguments::from_parts(object, 1, Vec::new());
+            cx.send_frames(socketio::ack(WireFormat::SocketIo, MAIN, ack, &arguments));
+        }
     }
 }
 

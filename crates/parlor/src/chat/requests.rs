@@ -3,20 +3,21 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parlor_hub::command::Publish;
 use parlor_hub::engine::{Begin, Range};
 use parlor_hub::mailbox::{ReadNotice, ReadPlace};
 use parlor_hub::{Author, Command, Form, Hub};
 use parlor_net::Context;
 use parlor_proto::codes::{Code, Refusal};
-use parlor_proto::limits::{PAGE_MESSAGES, ROOMS_LISTED};
+use parlor_proto::limits::{DATA, PAGE_MESSAGES, ROOMS_LISTED};
 use parlor_proto::name::{RoomName, UserName};
 use parlor_proto::native::command as wire;
 use parlor_proto::native::encode::{self, Of};
-use parlor_proto::ws::Kind;
+use parlor_proto::socketio::Arguments;
 
 use super::inbox;
-use super::native::{Asked, Native, Then, error};
+use super::native::{Asked, Native, Then, To, error};
 
 impl Native {
     /// Carries out one command. Replies come later, except where the answer is known; a refusal is the caller's to
@@ -24,19 +25,22 @@ impl Native {
     pub(super) fn carry_out(
         &mut self,
         request: wire::Request<'_>,
+        attachments: Vec<Bytes>,
+        to: &To,
         cx: &mut Context<'_>,
     ) -> Result<(), Refusal> {
         let publishes = matches!(request.command, wire::Command::Publish(_) | wire::Command::Direct { .. });
         self.admit(publishes, cx.now())?;
-        let id = request.id.map(Box::from);
-        let asked = |id| Asked { id, with: None, since: false };
+        let to = to.clone();
+        let asked = |to| Asked { to, with: None, since: false };
         match request.command {
             wire::Command::Publish(publish) => {
+                let (data, form) = data_and_form(publish.data.get(), attachments)?;
                 let command = Command::Publish(Publish {
                     room: RoomName::parse(&publish.room)?,
                     event: event(&publish.event),
-                    data: publish.data.get().into(),
-                    form: Form::Value,
+                    data,
+                    form,
                     author: Some(self.login.author().clone()),
                     to: None,
                     key: publish.key.map(Arc::from),
@@ -44,14 +48,15 @@ impl Native {
                     store: publish.store,
                     delivery: None,
                 });
-                self.ask(asked(id), command, cx);
+                self.ask(asked(to), command, cx);
             }
-            wire::Command::Direct { to, data, event: name, key } => {
+            wire::Command::Direct { to: other, data, event: name, key } => {
+                let (data, form) = data_and_form(data.get(), attachments)?;
                 let publish = |room, author, to| Publish {
                     room,
                     event: event(&name),
-                    data: data.get().into(),
-                    form: Form::Value,
+                    data,
+                    form,
                     author: Some(author),
                     to: Some(to),
                     key: key.map(Arc::from),
@@ -59,7 +64,7 @@ impl Native {
                     store: true,
                     delivery: None,
                 };
-                self.direct(id, &to, publish, cx)?;
+                self.direct(to, &other, publish, cx)?;
             }
             wire::Command::Join { room, begin } => {
                 let (begin, since) = match begin {
@@ -68,22 +73,22 @@ impl Native {
                     wire::Begin::Last(n) => (Some(Begin::Last(n)), false),
                 };
                 let room = RoomName::parse(&room)?;
-                self.ask(Asked { id, with: None, since }, Command::Join { room, begin, format: None }, cx);
+                self.ask(Asked { to, with: None, since }, Command::Join { room, begin, format: None }, cx);
             }
             wire::Command::Leave { room } => {
-                self.ask(asked(id), Command::Leave { room: RoomName::parse(&room)? }, cx);
+                self.ask(asked(to), Command::Leave { room: RoomName::parse(&room)? }, cx);
             }
             wire::Command::Members { room } => {
-                self.ask(asked(id), Command::Members { room: RoomName::parse(&room)? }, cx);
+                self.ask(asked(to), Command::Members { room: RoomName::parse(&room)? }, cx);
             }
             wire::Command::Rooms { prefix, after, limit } => {
                 let limit = limit.unwrap_or(ROOMS_LISTED as u32).clamp(1, ROOMS_LISTED as u32);
                 let prefix = prefix.map(Cow::into_owned).unwrap_or_default();
-                self.ask(asked(id), Command::Rooms { prefix, after: after.map(Cow::into_owned), limit }, cx);
+                self.ask(asked(to), Command::Rooms { prefix, after: after.map(Cow::into_owned), limit }, cx);
             }
-            wire::Command::History { of, range, limit } => self.history(id, of, range, limit, cx)?,
-            wire::Command::Read { of, offset } => self.read(id, of, offset, cx)?,
-            wire::Command::Auth { token } => self.auth(id, &token, cx)?,
+            wire::Command::History { of, range, limit } => self.history(to, of, range, limit, cx)?,
+            wire::Command::Read { of, offset } => self.read(to, of, offset, cx)?,
+            wire::Command::Auth { token } => self.auth(to, &token, cx)?,
             wire::Command::Call { .. } => {
                 return Err(Refusal::new(
                     Code::Unavailable,
@@ -92,8 +97,8 @@ impl Native {
             }
             wire::Command::Ping => {
                 let mut out = Vec::new();
-                encode::pong(&mut out, request.id);
-                cx.send(Kind::Text, out);
+                encode::pong(&mut out, to.id());
+                self.say(&to, out, cx);
             }
         }
         Ok(())
@@ -101,12 +106,12 @@ impl Native {
 
     fn direct(
         &mut self,
-        id: Option<Box<str>>,
-        to: &str,
+        to: To,
+        other: &str,
         publish: impl FnOnce(RoomName, Author, Author) -> Publish,
         cx: &mut Context<'_>,
     ) -> Result<(), Refusal> {
-        let to = UserName::parse(to)?;
+        let other = UserName::parse(other)?;
         let me = self.login.author().clone();
         let now = cx.now();
         // The command is made now, with an empty recipient, so that nothing borrowed has to wait.
@@ -117,8 +122,8 @@ impl Native {
         self.start(
             Box::pin(async move {
                 let found = async {
-                    let found = accounts.find(to.as_str(), now).await?;
-                    let other = found.ok_or_else(|| Refusal::no_such_user(to.as_str()))?;
+                    let found = accounts.find(other.as_str(), now).await?;
+                    let other = found.ok_or_else(|| Refusal::no_such_user(other.as_str()))?;
                     inbox::note(engine, me.clone(), other.clone(), now).await?;
                     Ok(other)
                 };
@@ -127,11 +132,14 @@ impl Native {
                         command.room = Hub::direct_room(&me, &other);
                         command.to = Some(other.clone());
                         Then::Ask(
-                            Asked { id, with: Some(other), since: false },
+                            Asked { to, with: Some(other), since: false },
                             Box::new(Command::Publish(command)),
                         )
                     }
-                    Err(refusal) => Then::Say(error(id.as_deref(), &refusal)),
+                    Err(refusal) => {
+                        let text = error(to.id(), &refusal);
+                        Then::Say(to, text)
+                    }
                 }
             }),
             cx,
@@ -141,7 +149,7 @@ impl Native {
 
     fn history(
         &mut self,
-        id: Option<Box<str>>,
+        to: To,
         of: wire::Conversation<'_>,
         range: wire::Range,
         limit: Option<u32>,
@@ -157,7 +165,7 @@ impl Native {
         let with = match of {
             wire::Conversation::Room(room) => {
                 let room = RoomName::parse(&room)?;
-                self.ask(Asked { id, with: None, since: false }, history(room), cx);
+                self.ask(Asked { to, with: None, since: false }, history(room), cx);
                 return Ok(());
             }
             wire::Conversation::With(name) => UserName::parse(&name)?,
@@ -168,10 +176,16 @@ impl Native {
                 match accounts.find(with.as_str(), now).await {
                     Ok(Some(other)) => {
                         let room = Hub::direct_room(&me, &other);
-                        Then::Ask(Asked { id, with: Some(other), since: false }, Box::new(history(room)))
+                        Then::Ask(Asked { to, with: Some(other), since: false }, Box::new(history(room)))
                     }
-                    Ok(None) => Then::Say(error(id.as_deref(), &Refusal::no_such_user(with.as_str()))),
-                    Err(refusal) => Then::Say(error(id.as_deref(), &refusal)),
+                    Ok(None) => {
+                        let text = error(to.id(), &Refusal::no_such_user(with.as_str()));
+                        Then::Say(to, text)
+                    }
+                    Err(refusal) => {
+                        let text = error(to.id(), &refusal);
+                        Then::Say(to, text)
+                    }
                 }
             }),
             cx,
@@ -181,7 +195,7 @@ impl Native {
 
     fn read(
         &mut self,
-        id: Option<Box<str>>,
+        to: To,
         of: wire::Conversation<'_>,
         offset: u64,
         cx: &mut Context<'_>,
@@ -219,7 +233,7 @@ impl Native {
                         let of = other
                             .as_ref()
                             .map_or(Of::Room(&room), |other| Of::With(parlor_hub::encode::member(other)));
-                        encode::read(&mut out, id.as_deref(), of, &me.user, offset);
+                        encode::read(&mut out, to.id(), of, &me.user, offset);
                         let user = Arc::clone(&me.user);
                         if let Some(other) = other {
                             let place = ReadPlace::With(me);
@@ -232,16 +246,16 @@ impl Native {
                             chat.hub.notify_read(&[user], notice);
                         }
                     }
-                    Err(refusal) => out = error(id.as_deref(), &refusal),
+                    Err(refusal) => out = error(to.id(), &refusal),
                 }
-                Then::Say(out)
+                Then::Say(to, out)
             }),
             cx,
         );
         Ok(())
     }
 
-    fn auth(&mut self, id: Option<Box<str>>, token: &str, cx: &mut Context<'_>) -> Result<(), Refusal> {
+    fn auth(&mut self, to: To, token: &str, cx: &mut Context<'_>) -> Result<(), Refusal> {
         if !self.login.accepts(token) {
             let sentence = "this token is not this connection's; connect with it instead";
             return Err(Refusal::new(Code::Unauthenticated, sentence));
@@ -251,15 +265,29 @@ impl Native {
             Box::pin(async move {
                 let mut out = Vec::new();
                 match proven.await {
-                    Ok(()) => encode::ok(&mut out, id.as_deref()),
-                    Err(refusal) => out = error(id.as_deref(), &refusal),
+                    Ok(()) => encode::ok(&mut out, to.id()),
+                    Err(refusal) => out = error(to.id(), &refusal),
                 }
-                Then::Say(out)
+                Then::Say(to, out)
             }),
             cx,
         );
         Ok(())
     }
+}
+
+/// What is published for a client's `data`, in which placeholders stand for attachments.
+fn data_and_form(data: &str, attachments: Vec<Bytes>) -> Result<(Arc<str>, Form), Refusal> {
+    if attachments.is_empty() {
+        return Ok((data.into(), Form::Value));
+    }
+    let attached: usize = attachments.iter().map(Bytes::len).sum();
+    if data.len() + attached > DATA {
+        return Err(Refusal::too_large("data", data.len() + attached, DATA));
+    }
+    let arguments = Arguments::parse(&format!("[{data}]"), attachments);
+    let bad = |error| Refusal::new(Code::BadMessage, format!("data and its attachments do not fit: {error}"));
+    Ok(Form::of(&arguments.map_err(bad)?))
 }
 
 /// `None` for the usual event, which the hub shares.

@@ -29,7 +29,7 @@ use super::socket::Socket;
 /// A connection and everything that runs for it.
 pub(crate) struct Conversation {
     pub(super) registry: Arc<Registry>,
-    pub(super) options: SocketIoOptions,
+    pub(super) parser: Parser,
     pub(super) revision: Revision,
     pub(super) handshake: Arc<Handshake>,
     decoder: Decoder,
@@ -64,7 +64,7 @@ impl Conversation {
         let handshake = Handshake::new(&opening.uri, &opening.headers, opening.address, opening.now);
         Conversation {
             registry,
-            options,
+            parser: options.parser,
             revision: opening.revision.unwrap_or(Revision::V4),
             handshake: Arc::new(handshake),
             decoder: Decoder::default(),
@@ -73,7 +73,7 @@ impl Conversation {
             tasks: Vec::new(),
             put_out: Vec::new(),
             next_ticket: 0,
-            deadline: None,
+            deadline: Some(Box::pin(tokio::time::sleep(options.connect_timeout))),
             ending: None,
         }
     }
@@ -224,7 +224,7 @@ impl Conversation {
     }
 
     fn read(&mut self, message: Incoming<'_>) -> Result<Option<Packet>, ParseError> {
-        match (self.options.parser, message) {
+        match (self.parser, message) {
             (Parser::Json, Incoming::Text(text)) => self.decoder.receive_text(text),
             (Parser::Json, Incoming::Binary(data)) => {
                 self.decoder.receive_binary(Bytes::copy_from_slice(data))
@@ -237,9 +237,10 @@ impl Conversation {
 
 impl parlor_net::Conversation for Conversation {
     fn opened(&mut self, cx: &mut Context<'_>) {
-        let mut deadline = Box::pin(tokio::time::sleep(self.options.connect_timeout));
-        let _ = deadline.as_mut().poll(&mut task::Context::from_waker(&cx.waker()));
-        self.deadline = Some(deadline);
+        if let Some(deadline) = &mut self.deadline {
+            // The timer knows of it once it was polled.
+            let _ = deadline.as_mut().poll(&mut task::Context::from_waker(&cx.waker()));
+        }
         // Clients of Socket.IO 2 are in the main namespace without a word.
         if self.revision == Revision::V3 {
             let query: BTreeMap<String, String> = self.handshake.queries().collect();

@@ -225,7 +225,7 @@ impl Conversation {
     }
 
     fn refuse(&mut self, name: &str, refused: &ConnectRefused, cx: &mut Context<'_>) {
-        let format = format(self.options.parser, self.revision, false);
+        let format = format(self.parser, self.revision, false);
         cx.send_frames(socketio::connect_error(format, name, &refused.message, refused.data.as_deref()));
     }
 
@@ -243,7 +243,7 @@ impl Conversation {
             namespace: namespace.clone(),
             hub: Arc::clone(cx.hub()),
             connection: cx.connection(),
-            format: format(self.options.parser, self.revision, pid.is_some()),
+            format: format(self.parser, self.revision, pid.is_some()),
             handshake: Arc::clone(&self.handshake),
             auth,
             pid,

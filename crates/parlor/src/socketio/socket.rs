@@ -1,6 +1,6 @@
 //! `Socket`: one client in one namespace, as handlers and the rest of the application hold it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,9 +53,9 @@ struct Inner {
 struct State {
     stage: Stage,
     /// Without its own id.
-    rooms: BTreeSet<Arc<str>>,
+    rooms: Vec<Box<str>>,
     session: Session,
-    acks: HashMap<u64, oneshot::Sender<Arguments>>,
+    acks: Vec<(u64, oneshot::Sender<Arguments>)>,
     /// What was emitted before the client is in.
     early: Vec<Early>,
 }
@@ -67,6 +67,17 @@ enum Early {
     Frames(Bytes),
     /// An event, which goes through the log where there is one.
     Event(String, Arguments),
+}
+
+impl State {
+    fn is_in(&self, room: &str) -> bool {
+        self.rooms.iter().any(|joined| **joined == *room)
+    }
+
+    fn take_ack(&mut self, id: u64) -> Option<oneshot::Sender<Arguments>> {
+        let place = self.acks.iter().position(|(waiting, _)| *waiting == id)?;
+        Some(self.acks.swap_remove(place).1)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -230,7 +241,7 @@ impl Socket {
             if state.stage == Stage::Over || state.acks.len() >= ACKS {
                 return Asked::closed();
             }
-            state.acks.insert(id, answer);
+            state.acks.push((id, answer));
         }
         self.send(self.event(event, Some(id), &arguments), false);
         Asked::waiting(self.clone(), id, answered)
@@ -272,12 +283,15 @@ impl Socket {
     /// `too_many_rooms` beyond 128.
     pub fn join(&self, room: &str) -> Result<(), Refusal> {
         let mut state = self.state();
-        if state.rooms.len() >= ROOMS_PER_CONNECTION && !state.rooms.contains(room) {
+        if state.is_in(room) {
+            return Ok(());
+        }
+        if state.rooms.len() >= ROOMS_PER_CONNECTION {
             let sentence = format!("a socket may be in {ROOMS_PER_CONNECTION} rooms; leave one first");
             return Err(Refusal::new(Code::TooManyRooms, sentence));
         }
-        let new = state.rooms.insert(room.into());
-        if new && state.stage == Stage::In {
+        state.rooms.push(room.into());
+        if state.stage == Stage::In {
             self.enter(room);
         }
         Ok(())
@@ -286,18 +300,22 @@ impl Socket {
     /// Leaves a room.
     pub fn leave(&self, room: &str) {
         let mut state = self.state();
-        if state.rooms.remove(room) && state.stage == Stage::In {
+        let before = state.rooms.len();
+        state.rooms.retain(|joined| **joined != *room);
+        if state.rooms.len() < before && state.stage == Stage::In {
             self.inner.hub.exit(self.inner.connection, &self.inner.namespace.room(room));
         }
     }
 
     /// The rooms it is in, in the order of their names, without its own id.
     pub fn rooms(&self) -> Vec<String> {
-        self.state().rooms.iter().map(|room| room.to_string()).collect()
+        let mut rooms: Vec<String> = self.state().rooms.iter().map(|room| room.to_string()).collect();
+        rooms.sort_unstable();
+        rooms
     }
 
     pub fn is_in(&self, room: &str) -> bool {
-        self.state().rooms.contains(room) || room == self.id()
+        self.state().is_in(room) || room == self.id()
     }
 
     fn enter(&self, room: &str) {
@@ -452,7 +470,7 @@ impl Socket {
 
     /// Hands a client's ack to whoever asked.
     pub(super) fn answered(&self, id: u64, arguments: Arguments) {
-        let asked = self.state().acks.remove(&id);
+        let asked = self.state().take_ack(id);
         match asked {
             Some(asked) => drop(asked.send(arguments)),
             None => self.inner.namespace.answered(id, self, arguments),
@@ -460,7 +478,7 @@ impl Socket {
     }
 
     pub(super) fn forget_ack(&self, id: u64) {
-        self.state().acks.remove(&id);
+        self.state().take_ack(id);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

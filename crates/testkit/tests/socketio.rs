@@ -1,0 +1,250 @@
+//! What an application may rely on in Socket.IO handlers, with the Rust client on the other side.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use parlor::{
+    Ack, Auth, ConnectRefused, Data, EventName, Limits, Namespace, Reason, Rest, Running, Server, Socket,
+    State,
+};
+use parlor_client::{Error, SocketIo, SocketIoEvent, SocketIoEvents};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+/// Nothing here takes so long unless it is broken.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn listen(mut server: Server) -> Running {
+    server.workers(2).limits(Limits::Off);
+    server.listen("127.0.0.1:0".parse().unwrap()).unwrap()
+}
+
+/// A client in a namespace, which does not come back by itself.
+async fn join(server: &Running, namespace: &str) -> (SocketIo, SocketIoEvents) {
+    let options =
+        SocketIo::options(format!("http://{}", server.address())).namespace(namespace).reconnect(false);
+    let (client, mut events) = options.connect().await.unwrap();
+    assert!(matches!(next(&mut events).await, SocketIoEvent::Connected { .. }));
+    (client, events)
+}
+
+async fn next(events: &mut SocketIoEvents) -> SocketIoEvent {
+    tokio::time::timeout(PATIENCE, events.next()).await.expect("something happens").expect("it goes on")
+}
+
+/// The next event's name and arguments.
+async fn event(events: &mut SocketIoEvents) -> (String, Value) {
+    match next(events).await {
+        SocketIoEvent::Event(incoming) => {
+            let arguments = incoming.arguments.read::<Value>().unwrap();
+            (incoming.name.to_string(), arguments)
+        }
+        other => panic!("an event, not {other:?}"),
+    }
+}
+
+/// What a handler has noted next.
+async fn hear<T>(told: &mut mpsc::UnboundedReceiver<T>) -> T {
+    tokio::time::timeout(PATIENCE, told.recv()).await.expect("something is noted").expect("it goes on")
+}
+
+async fn ask(client: &SocketIo, name: &str, arguments: Value) -> Value {
+    let answer = client.emit_with_ack(name, &arguments).await.unwrap();
+    answer.read::<Value>().unwrap()
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_ends_its_connection_and_nothing_else() {
+    let mut server = Server::new();
+    server
+        .namespace("/")
+        .on("panic", async |_: Socket| panic!("as it was asked to"))
+        .on("later", async |_: Socket| {
+            tokio::task::yield_now().await;
+            panic!("after a while")
+        })
+        .on("ping me", async |ack: Ack| ack.send("here"));
+    let server = listen(server);
+    let (good, _good_events) = join(&server, "/").await;
+    for bad in ["panic", "later"] {
+        let (client, mut events) = join(&server, "/").await;
+        client.emit(bad, &()).unwrap();
+        assert!(matches!(next(&mut events).await, SocketIoEvent::Disconnected(_)), "{bad}");
+        assert_eq!(ask(&good, "ping me", json!([])).await, json!(["here"]));
+    }
+    server.stop();
+}
+
+#[tokio::test]
+async fn events_are_handled_in_order_and_a_slow_one_holds_up_nobody() {
+    let (log, mut told) = mpsc::unbounded_channel();
+    let mut server = Server::new();
+    let (first, second) = (log.clone(), log);
+    server
+        .namespace("/")
+        .on_any(move |EventName(name): EventName, data: Rest| {
+            let log = first.clone();
+            async move { log.send(format!("any {name} {}", data.0.text())).unwrap() }
+        })
+        .on("slow", async |ack: Ack| {
+            std::future::pending::<()>().await;
+            drop(ack);
+        })
+        .on("number", move |Data(n): Data<u32>| {
+            let log = second.clone();
+            async move { log.send(format!("number {n}")).unwrap() }
+        });
+    let server = listen(server);
+    let (client, _events) = join(&server, "/").await;
+    client.emit("slow", &()).unwrap();
+    (0..3).for_each(|n| client.emit("number", &(n,)).unwrap());
+    let mut heard = Vec::new();
+    while heard.len() < 7 {
+        heard.push(hear(&mut told).await);
+    }
+    let expected =
+        ["any slow ", "any number 0", "number 0", "any number 1", "number 1", "any number 2", "number 2"];
+    assert_eq!(heard, expected);
+    server.stop();
+}
+
+#[tokio::test]
+async fn what_a_handler_cannot_read_is_said_in_the_ack_and_the_client_stays() {
+    let mut server = Server::new();
+    server.namespace("/").on("double", async |Data(n): Data<i64>, ack: Ack| ack.send(&(n * 2)));
+    let server = listen(server);
+    let (client, _events) = join(&server, "/").await;
+    let refused = ask(&client, "double", json!(["two"])).await;
+    assert_eq!((&refused[0]["type"], &refused[0]["code"]), (&json!("error"), &json!("bad_message")));
+    assert_eq!(ask(&client, "double", json!([21])).await, json!([42]));
+    server.stop();
+}
+
+#[tokio::test]
+async fn a_namespace_is_emitted_to_from_any_thread_and_before_anybody_is_there() {
+    let mut server = Server::new();
+    let news = server.namespace("/news");
+    // Nobody can hear it; nothing breaks.
+    drop(news.emit("early", &1));
+    let server = listen(server);
+    let (_client, mut events) = join(&server, "/news").await;
+    let writer = std::thread::spawn(move || {
+        for n in 0..100 {
+            drop(news.emit("flash", &(n, "x")));
+        }
+        news
+    });
+    for n in 0..100 {
+        assert_eq!(event(&mut events).await, ("flash".into(), json!([n, "x"])));
+    }
+    let news = writer.join().unwrap();
+    assert_eq!(news.sockets().len(), 1);
+    server.stop();
+}
+
+#[tokio::test]
+async fn what_is_joined_and_emitted_while_entering_takes_effect_once_the_client_is_in() {
+    let mut server = Server::new();
+    server
+        .namespace("/")
+        .on_connect(async |socket: Socket, Auth(auth): Auth<Value>| {
+            socket.join("lobby").unwrap();
+            drop(socket.emit("hello", &auth));
+            drop(socket.namespace().to("lobby").emit("somebody", &()));
+            tokio::task::yield_now().await;
+            match auth["name"].as_str() {
+                Some(name) => {
+                    socket.set("name", &name);
+                    Ok(())
+                }
+                None => Err(ConnectRefused::new("say who you are").data(&json!({ "code": 7 }))),
+            }
+        })
+        .on("who", async |socket: Socket, ack: Ack| {
+            ack.send(&(socket.get::<String>("name"), socket.rooms()))
+        });
+    let server = listen(server);
+    let address = format!("http://{}", server.address());
+    let refused = SocketIo::options(&address).connect().await.unwrap_err();
+    let Error::NamespaceRefused { message, .. } = &refused else { panic!("{refused:?}") };
+    assert_eq!(message, "say who you are");
+    let (ann, mut events) =
+        SocketIo::options(&address).auth(&json!({ "name": "ann" })).connect().await.unwrap();
+    assert!(matches!(next(&mut events).await, SocketIoEvent::Connected { .. }));
+    assert_eq!(event(&mut events).await, ("hello".into(), json!([{ "name": "ann" }])));
+    assert_eq!(ask(&ann, "who", json!([])).await, json!(["ann", ["lobby"]]));
+    server.stop();
+}
+
+#[tokio::test]
+async fn a_broadcast_that_asks_gets_every_answer_and_counts_who_does_not_answer() {
+    let mut server = Server::new();
+    let all = server.namespace("/");
+    all.clone().on_connect(async |socket: Socket| drop(socket.join("panel"))).on(
+        "poll",
+        async |all: Namespace, ack: Ack| {
+            let answers =
+                all.to("panel").timeout(Duration::from_secs(2)).emit_with_ack("vote", "tea?").await.unwrap();
+            let mut votes: Vec<String> = answers.read();
+            votes.sort();
+            ack.send(&(votes, answers.missing));
+        },
+    );
+    let server = listen(server);
+    let mut panel = Vec::new();
+    for vote in ["no", "yes", "yes"] {
+        let (client, mut events) = join(&server, "/").await;
+        let answering = tokio::spawn(async move {
+            loop {
+                if let SocketIoEvent::Event(incoming) = next(&mut events).await
+                    && let Some(ack) = incoming.ack
+                {
+                    ack.send(&(vote,)).unwrap();
+                }
+            }
+        });
+        panel.push((client, answering));
+    }
+    let (mute, _mute_events) = join(&server, "/").await;
+    let answers = mute.emit_with_ack("poll", &()).await.unwrap().read::<Value>().unwrap();
+    assert_eq!(answers, json!([["no", "yes", "yes"], 1]));
+    panel.iter().for_each(|(_, answering)| answering.abort());
+    server.stop();
+}
+
+#[tokio::test]
+async fn whoever_leaves_is_told_about_with_the_reason_and_is_in_no_room() {
+    type Reasons = Mutex<Vec<&'static str>>;
+    let reasons: Arc<Reasons> = Arc::default();
+    let (log, mut told) = mpsc::unbounded_channel();
+    let mut server = Server::new();
+    server.state(reasons);
+    let all = server.namespace("/");
+    let kicking = all.clone();
+    all.clone()
+        .on_connect(async |socket: Socket| drop(socket.join("hall")))
+        .on("kick", move |Data(id): Data<String>| {
+            let all = kicking.clone();
+            async move { all.to(&id).disconnect() }
+        })
+        .on_disconnect(move |socket: Socket, Reason(reason): Reason, reasons: State<Arc<Reasons>>| {
+            reasons.lock().unwrap().push(reason);
+            let rooms = socket.namespace().to("hall").sockets().len();
+            log.send((reason, rooms)).unwrap();
+            std::future::ready(())
+        });
+    let server = listen(server);
+    let (stays, _stays_events) = join(&server, "/").await;
+    let (client, _events) = join(&server, "/").await;
+    assert_eq!(all.to("hall").sockets().len(), 2);
+    drop(client);
+    assert_eq!(hear(&mut told).await, ("client namespace disconnect", 1));
+    let known: Vec<String> = all.sockets().iter().map(|socket| socket.id().to_owned()).collect();
+    let (_kicked, mut events) = join(&server, "/").await;
+    let new = all.sockets().into_iter().find(|socket| !known.contains(&socket.id().to_owned())).unwrap();
+    stays.emit("kick", &(new.id(),)).unwrap();
+    assert_eq!(hear(&mut told).await, ("server namespace disconnect", 1));
+    let SocketIoEvent::Disconnected(reason) = next(&mut events).await else { panic!("it was put out") };
+    assert_eq!(reason.as_str(), "io server disconnect");
+    server.stop();
+}
