@@ -22,8 +22,8 @@ KEY, ACCEPT = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 class Example:
     """`NAME --listen 127.0.0.1:0 FLAGS`; use it in a `with`. `reads=False` leaves its output in the pipe."""
 
-    def __init__(self, name, *flags, reads=True):
-        command = [os.path.join(os.environ["PARLOR_EXAMPLES"], name), "--listen", "127.0.0.1:0", *flags]
+    def __init__(self, name, *flags, reads=True, port=0):
+        command = [os.path.join(os.environ["PARLOR_EXAMPLES"], name), "--listen", f"127.0.0.1:{port}", *flags]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
         first = self.process.stdout.readline().decode()
@@ -51,6 +51,9 @@ class Example:
 
     def ws(self, path="/"):
         return f"ws://127.0.0.1:{self.port}{path}"
+
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
 
     def request(self, method, path, body=None, headers=None):
         """Status, headers and text of one HTTP request."""

@@ -10,7 +10,7 @@ PORTS = [("handshake", "127.0.0.1:8002"), ("echo", "127.0.0.1:9527"), ("hello", 
 PORTS += [("push", "127.0.0.1, and 8765, or 6789 with --many")]
 PORTS += [("group_chat", "127.0.0.1:9527"), ("private_chat", "127.0.0.1:9527"), ("message_board", "127.0.0.1:5000")]
 PORTS += [("consumer", "127.0.0.1:8000"), ("group_consumer", "127.0.0.1:8000"), ("long_polling", "127.0.0.1:5000")]
-PORTS += [("axum", "127.0.0.1:5000")]
+PORTS += [("axum", "127.0.0.1:5000"), ("socketio", "127.0.0.1:5000")]
 
 
 class Ports(unittest.TestCase):

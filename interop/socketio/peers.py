@@ -62,6 +62,8 @@ class Ears:
 
     def __init__(self, client, asynchronous, namespaces):
         self.facts = {}
+        # What a handler returns is the acknowledgement: a tuple is a list of arguments.
+        self.answers = {"question": lambda payload=None: ("heard", payload)}
         self.lock = threading.Lock()
         for namespace in namespaces:
             client.on("*", self._catch_all(namespace, asynchronous), namespace=namespace)
@@ -75,8 +77,7 @@ class Ears:
     def _catch_all(self, namespace, asynchronous):
         def heard(name, *args):
             self.of(namespace, name).put(args)
-            # What a handler returns is the acknowledgement: a tuple is a list of arguments.
-            return ("heard", args[0] if args else None) if name == "question" else None
+            return self.answers[name](*args) if name in self.answers else None
 
         async def heard_async(name, *args):
             return heard(name, *args)

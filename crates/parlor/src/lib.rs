@@ -129,8 +129,8 @@ pub use rooms::{Audience, Rooms, Sent};
 pub use routes::{Plain, RouteOptions};
 pub use server::{Running, Server};
 pub use socketio::{
-    Ack, Auth, Broadcast, ConnectRefused, Data, EventName, Namespace, Parser, Reason, Rest, Socket,
-    SocketIoOptions, State,
+    Ack, Auth, Broadcast, ConnectRefused, Data, EventName, Namespace, NamespaceHandler, Parser, Reason, Rest,
+    Socket, SocketIoOptions, State,
 };
 pub use websocket::{Closed, Message, WebSocket};
 

@@ -37,6 +37,16 @@ pub struct Data<T>(pub T);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rest(pub Arguments);
 
+impl Rest {
+    /// Reads them as [`Data`] does: a tuple from all arguments, any other type from the first.
+    ///
+    /// # Errors
+    /// They are something else.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, BadArguments> {
+        self.0.to_value()
+    }
+}
+
 /// The name of the event, for handlers that hear of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventName(pub String);

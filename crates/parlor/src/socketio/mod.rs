@@ -19,6 +19,7 @@
 
 mod ack;
 mod broadcast;
+mod class;
 mod conversation;
 mod entry;
 mod extract;
@@ -32,6 +33,7 @@ mod socket;
 
 pub use ack::{Ack, AckError, Answers, Asked, Reply};
 pub use broadcast::{Broadcast, Emitted};
+pub use class::NamespaceHandler;
 pub use extract::{Auth, Data, EventName, FromEvent, Reason, Rest, State};
 pub use handler::{ConnectHandler, EventHandler};
 pub use handshake::Handshake;

@@ -21,7 +21,8 @@ use super::socket::{Payload, Socket};
 /// A namespace: a handle that is cheap to clone, may be kept anywhere, and reaches everybody in it.
 ///
 /// Handlers are set before the server listens. They are `async` functions of up to six arguments, each of which says
-/// by its type what it wants: [`Socket`], [`super::Data`], [`super::Ack`], [`super::Auth`], [`super::State`] and so on.
+/// by its type what it wants: [`Socket`], [`super::Data`], [`super::Ack`], [`super::Auth`], [`super::State`] and so on; or
+/// the methods of one type, with [`Namespace::class`].
 #[derive(Clone)]
 pub struct Namespace {
     pub(super) shared: Arc<Shared>,
@@ -45,6 +46,8 @@ struct Handlers {
     authorize: Vec<BoxedConnect>,
     connect: Option<BoxedConnect>,
     events: HashMap<String, BoxedEvent>,
+    /// Of events that have no handler of their own.
+    otherwise: Option<BoxedEvent>,
     any: Vec<BoxedEvent>,
     disconnect: Option<BoxedEvent>,
     window: Option<Duration>,
@@ -140,6 +143,12 @@ impl Namespace {
         self
     }
 
+    /// Called for events that have no handler of their own.
+    pub(super) fn otherwise<A, H: EventHandler<A>>(self, handler: H) -> Namespace {
+        self.write().otherwise = Some(handler.boxed());
+        self
+    }
+
     /// Called when somebody has left; [`super::Reason`] says why.
     pub fn on_disconnect<A, H: EventHandler<A>>(self, handler: H) -> Namespace {
         self.write().disconnect = Some(handler.boxed());
@@ -176,7 +185,8 @@ impl Namespace {
     /// Those that hear of an event, in their order.
     pub(super) fn event_handlers(&self, event: &str) -> Vec<BoxedEvent> {
         let handlers = self.read();
-        handlers.any.iter().chain(handlers.events.get(event)).cloned().collect()
+        let named = handlers.events.get(event).or(handlers.otherwise.as_ref());
+        handlers.any.iter().chain(named).cloned().collect()
     }
 
     pub(super) fn disconnect_handler(&self) -> Option<BoxedEvent> {
