@@ -161,7 +161,7 @@ async fn what_is_joined_and_emitted_while_entering_takes_effect_once_the_client_
             }
         })
         .on("who", async |socket: Socket, ack: Ack| {
-            ack.send(&(socket.get::<String>("name"), socket.rooms()))
+            ack.send(&(socket.get::<String>("name"), socket.rooms()));
         });
     let server = listen(server);
     let address = format!("http://{}", server.address());
