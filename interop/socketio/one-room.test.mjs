@@ -160,3 +160,24 @@ test("a taken name is refused with what a program reads, and the client may try 
   assert.equal(wrong.message, "Invalid namespace");
   [first, second, other].forEach((socket) => socket.close());
 });
+
+test("everybody hears goodbye when the server is told to stop, also who polls", { skip }, async () => {
+  const own = await start();
+  const sockets = Object.entries(TRANSPORTS).map(([name, transports]) => io(own.url, { auth: { name }, transports, forceNew: true, reconnection: false }));
+  const told = sockets.map((socket) => {
+    const said = [];
+    socket.on("bye", (bye) => said.push(bye.code));
+    return new Promise((done) => socket.on("disconnect", (reason) => done([...said, reason])));
+  });
+  await within(Promise.all(sockets.map((socket) => new Promise((done) => socket.once("welcome", done)))), () => "welcome");
+  const ended = once(own.child, "exit");
+  own.child.kill("SIGTERM");
+  for (const heard of told) {
+    const [bye, reason] = await within(heard, () => "the end");
+    assert.equal(bye, 1001);
+    // Whoever polls once more after the goodbye finds nobody.
+    assert.match(reason, /^transport (close|error)$/);
+  }
+  assert.deepEqual(await within(ended, () => "the end of the process"), [0, null]);
+  await rm(own.dir, { recursive: true, force: true });
+});

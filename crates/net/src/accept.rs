@@ -20,7 +20,10 @@ const HTTP_CONNECTIONS: usize = 4096;
 /// When the process is out of files, accepting again at once would only burn the CPU.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// Accepts until `stopping` turns true.
+/// What is being answered when everything stops is given this long, so that a poll hears the goodbye too.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// Accepts until `stopping` turns true; then waits until what was asked is answered.
 pub(crate) async fn accept(
     listener: TcpListener,
     front: Arc<Front>,
@@ -29,10 +32,10 @@ pub(crate) async fn accept(
 ) {
     let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stopping.wait_for(|stopping| *stopping) => return,
+            _ = stopping.wait_for(|stopping| *stopping) => break,
         };
         match accepted {
             Ok((stream, peer)) => {
@@ -42,14 +45,10 @@ pub(crate) async fn accept(
                     tracing::debug!(%peer, "closed: its address has too many sockets that have asked for nothing");
                     continue;
                 }
-                let (front, errands, mut stopping) =
-                    (Arc::clone(&front), Arc::clone(&errands), stopping.clone());
+                let (front, errands, stopping) = (Arc::clone(&front), Arc::clone(&errands), stopping.clone());
                 tokio::spawn(async move {
                     let _places = (place, arrived);
-                    tokio::select! {
-                        () = serve(stream, peer, front, errands) => {}
-                        _ = stopping.wait_for(|stopping| *stopping) => {}
-                    }
+                    serve(stream, peer, front, errands, stopping).await;
                 });
             }
             // The peer was gone before it was accepted.
@@ -60,12 +59,23 @@ pub(crate) async fn accept(
             }
         }
     }
+    // Each answer in the making holds a place.
+    let all = places.acquire_many(HTTP_CONNECTIONS as u32);
+    let _ = tokio::time::timeout(LAST_ANSWERS, all).await;
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, front: Arc<Front>, errands: Arc<Errands>) {
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    front: Arc<Front>,
+    errands: Arc<Errands>,
+    stopping: watch::Receiver<bool>,
+) {
     // Small frames must not wait for the peer's acknowledgement of earlier ones.
     let _ = stream.set_nodelay(true);
-    if let Some(taken) = takeover::serve(stream, peer, Arc::clone(&front), Arc::clone(&errands)).await {
+    if let Some(taken) =
+        takeover::serve(stream, peer, Arc::clone(&front), Arc::clone(&errands), stopping).await
+    {
         // Whoever wants to take over a session goes to the worker that owns it.
         let owner = match taken.accepted.role {
             Role::Probe(target, _) => front.workers.get(usize::from(target.worker())),

@@ -99,7 +99,6 @@ impl Server {
         for errands in &self.errands {
             let listener = self.listener.try_clone()?;
             let (front, hub, errands) = (Arc::clone(&front), Arc::clone(&self.hub), Arc::clone(errands));
-            let stopped = stopped.clone();
             let index = workers.len() as u16;
             // One of them looks for all.
             let watching = self.settings.memory.clone().filter(|_| index == 0).map(|memory| {
@@ -111,9 +110,13 @@ impl Server {
                 let result = runtime.block_on(async {
                     let listener = tokio::net::TcpListener::from_std(listener)?;
                     watching.map(tokio::spawn);
-                    let accepting = tokio::spawn(accept(listener, front, Arc::clone(&errands), stopped));
-                    Worker::new(index, hub, errands)?.run().await?;
-                    accepting.await.map_err(io::Error::other)
+                    // Whoever polls must be able to ask for the goodbye, so accepting ends last.
+                    let (done, ended) = watch::channel(false);
+                    let accepting = tokio::spawn(accept(listener, front, Arc::clone(&errands), ended));
+                    let ran = Worker::new(index, hub, errands)?.run().await;
+                    done.send_replace(true);
+                    accepting.await.map_err(io::Error::other)?;
+                    ran
                 });
                 if let Err(error) = result {
                     tracing::error!(%error, worker = index, "a worker ended");
@@ -130,8 +133,8 @@ impl Handle {
         &self.hub
     }
 
-    /// Stops accepting, says goodbye to every connection, waits until they have it or the time for it is over, and
-    /// then until the engine has finished what it accepted. Blocks.
+    /// Says goodbye to every connection, those that come meanwhile included, waits until they have it or the time for it is
+    /// over, stops accepting, and waits until the engine has finished what it accepted. Blocks.
     pub fn stop(self) {
         self.stopping.send_replace(true);
         for errands in &self.errands {

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
@@ -24,6 +24,7 @@ use parlor_proto::limits::{CLOSE_TIMEOUT, HEAD_TIMEOUT, HEADERS, HEADERS_BYTES, 
 use parlor_proto::ws::handshake::{self, Rejection};
 use parlor_proto::ws::{self, deflate};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tower_service::Service;
 
 use crate::admission::{Admission, Admitted, Limits};
@@ -100,6 +101,7 @@ pub(crate) async fn serve(
     peer: SocketAddr,
     front: Arc<Front>,
     worker: Arc<Errands>,
+    mut stopping: watch::Receiver<bool>,
 ) -> Option<Taken> {
     let slot: Slot = Arc::default();
     let service = {
@@ -118,12 +120,21 @@ pub(crate) async fn serve(
         // Room for the request line and the headers; what is longer is answered 431.
         .max_buf_size(REQUEST_LINE + HEADERS_BYTES)
         .serve_connection(TokioIo::new(Patient::new(stream)), service);
-    let accepted = poll_fn(|cx| match connection.poll_without_shutdown(cx) {
-        Poll::Ready(_) => Poll::Ready(None),
-        Poll::Pending => match slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(accepted) => Poll::Ready(Some(accepted)),
-            None => Poll::Pending,
-        },
+    let mut stop = pin!(stopping.wait_for(|stopping| *stopping));
+    let mut stopped = false;
+    let accepted = poll_fn(|cx| {
+        // What is asked already is answered, and then it ends.
+        if !stopped && stop.as_mut().poll(cx).is_ready() {
+            stopped = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        match connection.poll_without_shutdown(cx) {
+            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Pending => match slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                Some(accepted) => Poll::Ready(Some(accepted)),
+                None => Poll::Pending,
+            },
+        }
     })
     .await;
     let parts = connection.into_parts();
