@@ -13,7 +13,8 @@ use parlor_proto::socketio::{Arguments, BadArguments};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use super::socket::{Payload, Socket};
+use super::payload::Payload;
+use super::socket::Socket;
 
 /// How long an ack is waited for when nothing is said.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -17,8 +17,9 @@ use tokio::sync::oneshot;
 
 use super::ack::{AckError, Answers, Collector};
 use super::namespace::Namespace;
+use super::payload::Payload;
 use super::registry::now;
-use super::socket::{Payload, Socket};
+use super::socket::Socket;
 
 /// A message for several clients: each of them gets it once, whatever the rooms that they have in common.
 #[derive(Clone, Debug)]

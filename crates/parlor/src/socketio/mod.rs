@@ -27,6 +27,7 @@ mod handler;
 mod handshake;
 mod namespace;
 mod options;
+mod payload;
 mod recovery;
 mod registry;
 mod socket;
@@ -39,7 +40,8 @@ pub use handler::{ConnectHandler, EventHandler};
 pub use handshake::Handshake;
 pub use namespace::{ConnectRefused, Namespace};
 pub use options::{Parser, SocketIoOptions};
-pub use socket::{Payload, Socket};
+pub use payload::Payload;
+pub use socket::Socket;
 
 pub(crate) use conversation::Conversation;
 pub(crate) use registry::Registry;

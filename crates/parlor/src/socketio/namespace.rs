@@ -14,9 +14,10 @@ use serde::Serialize;
 use super::ack::Collector;
 use super::broadcast::{Broadcast, Emitted};
 use super::handler::{BoxedConnect, BoxedEvent, ConnectHandler, EventHandler};
+use super::payload::Payload;
 use super::recovery::Recovery;
 use super::registry::Registry;
-use super::socket::{Payload, Socket};
+use super::socket::Socket;
 
 /// A namespace: a handle that is cheap to clone, may be kept anywhere, and reaches everybody in it.
 ///

@@ -1,5 +1,7 @@
 //! `Socket`: one client in one namespace, as handlers and the rest of the application hold it.
 
+mod life;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +13,7 @@ use parlor_hub::encode::WireFormat;
 use parlor_hub::{ConnectionId, Hub, socketio};
 use parlor_proto::codes::{CloseCode, Code, Refusal};
 use parlor_proto::limits::ROOMS_PER_CONNECTION;
-use parlor_proto::socketio::{Arguments, BadArguments};
+use parlor_proto::socketio::Arguments;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
@@ -21,6 +23,7 @@ use super::broadcast::{Broadcast, Emitted};
 use super::extract::Rest;
 use super::handshake::Handshake;
 use super::namespace::Namespace;
+use super::payload::Payload;
 use super::registry::now;
 
 /// A client in a namespace. Cheap to clone; it may be kept and used anywhere, on any thread. Once the client is gone,
@@ -93,28 +96,6 @@ enum Stage {
 
 /// Acks of one client that are waited for; a client that never answers must not fill the memory.
 const ACKS: usize = 1_024;
-
-/// What may be emitted: any [`Serialize`], with a tuple for several arguments and `()` for none, or arguments that came
-/// with another event, unchanged.
-pub trait Payload {
-    /// The list of arguments.
-    ///
-    /// # Errors
-    /// The value cannot be written as JSON, or has more than ten attachments.
-    fn to_arguments(&self) -> Result<Arguments, BadArguments>;
-}
-
-impl<T: Serialize + ?Sized> Payload for T {
-    fn to_arguments(&self) -> Result<Arguments, BadArguments> {
-        Arguments::from_value(self)
-    }
-}
-
-impl Payload for Rest {
-    fn to_arguments(&self) -> Result<Arguments, BadArguments> {
-        Ok(self.0.clone())
-    }
-}
 
 /// What a socket is made of.
 pub(super) struct New {
@@ -346,16 +327,6 @@ impl Socket {
         self.state().session.remove(key);
     }
 
-    pub(super) fn session(&self) -> Session {
-        self.state().session.clone()
-    }
-
-    pub(super) fn restore(&self, rooms: &[String], session: Session) {
-        let mut state = self.state();
-        state.rooms = rooms.iter().map(|room| room.as_str().into()).collect();
-        state.session = session;
-    }
-
     // ---- The end ----
 
     /// Puts the client out of the namespace; its connection stays.
@@ -394,93 +365,6 @@ impl Socket {
 
     pub(super) fn is(&self, other: &Socket) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
-    }
-
-    pub(super) fn set_polling(&self, polling: bool) {
-        self.inner.polling.store(polling, Ordering::Relaxed);
-    }
-
-    pub(super) fn pid(&self) -> Option<&Arc<str>> {
-        self.inner.pid.as_ref()
-    }
-
-    /// Lets the client in: from here on it gets what is emitted to it and its rooms. In a namespace that recovers it is
-    /// in everybody's room already.
-    pub(super) fn let_in(&self) {
-        let Inner { hub, connection, namespace, format, .. } = &*self.inner;
-        let mut state = self.state();
-        if state.stage != Stage::Entering {
-            return;
-        }
-        state.stage = Stage::In;
-        namespace.table().insert(Arc::clone(&self.inner.id), self.clone());
-        if namespace.window().is_some() {
-            self.enter(self.id());
-        } else {
-            hub.enter(*connection, &namespace.everybody(), *format, now());
-        }
-        for room in &state.rooms {
-            self.enter(room);
-        }
-        let early = std::mem::take(&mut state.early);
-        drop(state);
-        for early in early {
-            match early {
-                Early::Frames(frames) => hub.send(*connection, frames, false),
-                Early::Event(event, arguments) => drop(self.emit(&event, &Rest(arguments))),
-            }
-        }
-    }
-
-    /// Enters the rooms that it was in before, so that a replay knows what is for it.
-    pub(super) fn enter_before(&self) {
-        self.enter(self.id());
-        for room in &self.state().rooms {
-            self.enter(room);
-        }
-    }
-
-    /// This side wanted it out.
-    pub(super) fn is_put_out(&self) -> bool {
-        self.state().stage == Stage::PutOut
-    }
-
-    pub(super) fn puts_all_out(&self) -> bool {
-        self.inner.put_all_out.load(Ordering::Relaxed)
-    }
-
-    /// It is over: nobody waits for its acks any more. Returns whether it had been let in.
-    pub(super) fn end(&self) -> bool {
-        let mut state = self.state();
-        let was_in = matches!(state.stage, Stage::In | Stage::PutOut);
-        state.stage = Stage::Over;
-        state.acks.clear();
-        let Inner { hub, connection, namespace, .. } = &*self.inner;
-        // The connection may go on in other namespaces.
-        if namespace.window().is_some() {
-            hub.exit(*connection, &namespace.room(self.id()));
-        } else {
-            hub.exit(*connection, &namespace.everybody());
-        }
-        for room in &state.rooms {
-            hub.exit(*connection, &namespace.room(room));
-        }
-        drop(state);
-        namespace.remove(self);
-        was_in
-    }
-
-    /// Hands a client's ack to whoever asked.
-    pub(super) fn answered(&self, id: u64, arguments: Arguments) {
-        let asked = self.state().take_ack(id);
-        match asked {
-            Some(asked) => drop(asked.send(arguments)),
-            None => self.inner.namespace.answered(id, self, arguments),
-        }
-    }
-
-    pub(super) fn forget_ack(&self, id: u64) {
-        self.state().take_ack(id);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
