@@ -110,6 +110,7 @@
 #![deny(missing_docs)]
 
 pub mod chat;
+mod clock;
 mod consumer;
 mod groups;
 mod page;

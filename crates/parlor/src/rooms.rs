@@ -5,7 +5,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use parlor_hub::command::Publish;
 use parlor_hub::encode::WireFormat;
@@ -19,6 +18,7 @@ use parlor_proto::socketio::{Arguments, MAIN};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+use crate::clock::now;
 use crate::groups::Groups;
 
 /// All rooms of a server, for any thread, inside a handler and outside of one. A clone is the same thing.
@@ -250,9 +250,4 @@ pub(crate) fn too_many(what: &str) -> Refusal {
 /// The hub's room of this name: the one that clients of the chat and of Socket.IO mean.
 fn name(room: &str) -> RoomName {
     socketio::room(MAIN, room)
-}
-
-/// Milliseconds since 1970.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -18,8 +18,8 @@ use tokio::sync::oneshot;
 use super::ack::{AckError, Answers, Collector};
 use super::namespace::Namespace;
 use super::payload::Payload;
-use super::registry::now;
 use super::socket::Socket;
+use crate::clock::now;
 
 /// A message for several clients: each of them gets it once, whatever the rooms that they have in common.
 #[derive(Clone, Debug)]

@@ -23,8 +23,9 @@ use super::extract::Event;
 use super::handler::{Deciding, Running};
 use super::handshake::Handshake;
 use super::options::{Parser, SocketIoOptions};
-use super::registry::{Registry, now};
+use super::registry::Registry;
 use super::socket::Socket;
+use crate::clock::now;
 
 /// A connection and everything that runs for it.
 pub(crate) struct Conversation {

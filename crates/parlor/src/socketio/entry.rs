@@ -18,9 +18,9 @@ use super::conversation::{Conversation, Task};
 use super::extract::Event;
 use super::namespace::{ConnectRefused, Namespace};
 use super::options::format;
-use super::registry::now;
 use super::socket::{New, Socket};
 use crate::chat::random;
+use crate::clock::now;
 
 /// Namespaces that one connection may be in.
 const NAMESPACES: usize = 32;

@@ -24,7 +24,7 @@ use super::extract::Rest;
 use super::handshake::Handshake;
 use super::namespace::Namespace;
 use super::payload::Payload;
-use super::registry::now;
+use crate::clock::now;
 
 /// A client in a namespace. Cheap to clone; it may be kept and used anywhere, on any thread. Once the client is gone,
 /// what is done with it has no effect.

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use parlor_proto::socketio::Arguments;
 
 use super::{Early, Inner, Session, Socket, Stage};
+use crate::clock::now;
 use crate::socketio::extract::Rest;
-use crate::socketio::registry::now;
 
 impl Socket {
     pub(in crate::socketio) fn session(&self) -> Session {
