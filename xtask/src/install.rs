@@ -86,7 +86,9 @@ pub(crate) fn cargo_tool(cx: &Context, name: &str, version: &str) -> Result<Path
     let program = root.join("bin").join(name);
     if !program.exists() {
         let mut install = cx.cargo();
-        install.args(["install", name, "--version", version, "--locked", "--quiet", "--root"]).arg(&root);
+        // It runs for a second: optimising it would take longer than all that it ever does here.
+        install.args(["install", name, "--version", version, "--debug", "--locked", "--quiet", "--root"]);
+        install.arg(&root).env("CARGO_PROFILE_DEV_DEBUG", "0");
         cx.run_ok(install, &format!("install-{name}"))?;
     }
     Ok(program)
