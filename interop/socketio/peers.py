@@ -94,25 +94,11 @@ class Ears:
         return heard_async if asynchronous else heard
 
 
-def keep_order(client):
-    """The sync clients hand each message to a thread of its own, which may overtake another; here one follows the other."""
-    trigger = client._trigger_event
-
-    def one_by_one(event, *args, **options):
-        if event == "message":
-            options["run_async"] = False
-        return trigger(event, *args, **options)
-
-    client._trigger_event = one_by_one
-    return client
-
-
 class Sync:
     """`socketio.Client`."""
 
     def __init__(self, namespaces):
         self.client = socketio.Client(reconnection=False)
-        keep_order(self.client.eio)
         self.ears = Ears(self.client, False, namespaces)
 
     def run(self, outcome):

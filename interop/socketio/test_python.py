@@ -6,7 +6,7 @@ import unittest
 
 import engineio
 import socketio
-from peers import PATIENCE, TRANSPORTS, Async, Loop, Program, Sync, keep_order
+from peers import PATIENCE, TRANSPORTS, Async, Loop, Program, Sync
 
 BYTES = bytes(i % 256 for i in range(300))
 # Stock clients refuse an answer with more packets than this, and Node sends it all the same.
@@ -246,7 +246,7 @@ class Engine(unittest.TestCase):
                 if name != "websocket" and os.environ.get("REFERENCE") == "1":
                     self.skipTest(MANY)
                 heard = queue.Queue()
-                client = keep_order(engineio.Client())
+                client = engineio.Client()
                 client.on("message", heard.put)
                 client.connect(program.url, transports=transports)
                 sent = [BYTES if i % 10 == 0 else f"{i} 你" for i in range(100)]
