@@ -107,10 +107,9 @@ fn event(publication: &Publication, format: WireFormat) -> Bytes {
 /// The native protocol's object of a publication as an event; bytes in it stay bytes.
 fn native_event(publication: &Publication) -> Bytes {
     let mut object = Vec::with_capacity(256);
-    let arguments = publication.arguments();
     match &publication.form {
         Form::Attached { count: 1, attachments, .. } => {
-            native::entry(&mut object, &entry_with(publication, arguments.text()));
+            native::entry(&mut object, &entry_with(publication, publication.values()));
             socketio::native_event_with(&object, attachments)
         }
         _ => {
@@ -158,9 +157,9 @@ pub fn member(author: &Author) -> native::Member<'_> {
 
 /// What is pushed of a room's members; `None` for wires that have no word for it.
 pub(crate) fn presence(change: &PresenceChange, format: WireFormat) -> Option<Bytes> {
-    let joined: Vec<_> = change.joined.iter().map(member).collect();
-    let left: Vec<_> = change.left.iter().map(member).collect();
     let write = |out: &mut Vec<u8>| {
+        let joined: Vec<_> = change.joined.iter().map(member).collect();
+        let left: Vec<_> = change.left.iter().map(member).collect();
         native::presence(out, &change.room, change.version, &joined, &left, change.count as u64);
     };
     push(&change.encodings, format, write)
@@ -179,20 +178,18 @@ pub(crate) fn read(notice: &ReadNotice, format: WireFormat) -> Option<Bytes> {
 }
 
 fn push(encodings: &Encodings, format: WireFormat, write: impl FnOnce(&mut Vec<u8>)) -> Option<Bytes> {
-    let encode = || match format {
-        WireFormat::Native => Some(in_frame(write)),
-        WireFormat::SocketIoNative => {
-            let mut object = Vec::with_capacity(256);
-            write(&mut object);
-            Some(socketio::native_event(&object))
-        }
-        _ => None,
-    };
-    match encodings.of(format).get() {
-        Some(bytes) => Some(bytes.clone()),
-        None => Some(encodings.of(format).get_or_init(|| encode().unwrap_or_default()).clone()),
+    if !matches!(format, WireFormat::Native | WireFormat::SocketIoNative) {
+        return None;
     }
-    .filter(|bytes| !bytes.is_empty())
+    let encode = || {
+        if format == WireFormat::Native {
+            return in_frame(write);
+        }
+        let mut object = Vec::with_capacity(256);
+        write(&mut object);
+        socketio::native_event(&object)
+    };
+    Some(encodings.of(format).get_or_init(encode).clone())
 }
 
 /// A server's text frame around what `write` appends.

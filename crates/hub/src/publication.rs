@@ -81,9 +81,7 @@ impl Form {
             }
         }
     }
-}
 
-impl Form {
     /// The bytes that an engine keeps beside `data`; `None` for one value. The number of arguments, then each
     /// attachment behind its length, all in 32 bits, little-endian.
     pub fn to_stored(&self) -> Option<Vec<u8>> {

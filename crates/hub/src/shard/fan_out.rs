@@ -72,14 +72,9 @@ impl Shard {
         match mail {
             Mail::Publication(..) => unreachable!("publications are taken in runs"),
             Mail::Send { connection, frames, volatile } => {
-                let Some(entry) = self.entries.get_mut(connection.slot()) else { return };
-                if entry.id != connection || volatile && !entry.outbox.is_empty() {
-                    return;
-                }
-                if entry.outbox.push(frames, 1).is_err() {
-                    self.cut(connection.slot(), CloseCode::SLOW, events);
-                } else {
-                    mark(entry, &mut self.dirty, connection.slot());
+                let Some(entry) = self.entry(connection) else { return };
+                if !volatile || entry.outbox.is_empty() {
+                    self.queue(connection.slot(), frames, events);
                 }
             }
             Mail::Enter { connection, room, key, format } => {
@@ -195,16 +190,17 @@ impl Shard {
         let offset = publication.place.map_or(u64::MAX, |place| place.offset);
         let elsewhere: Vec<RoomKey> =
             delivery.selector.rooms.iter().filter_map(|room| self.keys.get(room).copied()).collect();
+        let own = self.rooms.get(&key).map_or(&[][..], |room| &room.live);
         let mut given = Vec::new();
         let mut slow = Vec::new();
         for slot in slots {
             let Some(entry) = self.entries.get_mut(slot) else { continue };
             let format = match entry.rooms.iter().find(|joined| joined.key == key) {
                 // Who catches up in the publication's own room finds it in the log.
-                Some(joined) => {
-                    let live = self.rooms.get(&key).and_then(|room| room.live.get(joined.index as usize));
-                    live.filter(|subscriber| offset > subscriber.after).map(|subscriber| subscriber.format)
-                }
+                Some(joined) => own
+                    .get(joined.index as usize)
+                    .filter(|subscriber| offset > subscriber.after)
+                    .map(|subscriber| subscriber.format),
                 // Who is not in it at all gets it where it is live.
                 None => entry
                     .rooms
@@ -286,9 +282,15 @@ impl Shard {
         bytes: impl FnOnce(WireFormat) -> Option<Bytes>,
         events: &mut Vec<Event>,
     ) {
-        let Some(entry) = self.entries.get_mut(slot) else { return };
+        let Some(entry) = self.entries.get(slot) else { return };
         let Some(bytes) = bytes(entry.format) else { return };
         self.delivered += 1;
+        self.queue(slot, bytes, events);
+    }
+
+    /// Queues bytes for one connection, or cuts it as a slow reader.
+    fn queue(&mut self, slot: u32, bytes: Bytes, events: &mut Vec<Event>) {
+        let Some(entry) = self.entries.get_mut(slot) else { return };
         if entry.outbox.push(bytes, 1).is_err() {
             self.cut(slot, CloseCode::SLOW, events);
         } else {
