@@ -13,7 +13,7 @@ use parlor_proto::limits::API_TIMEOUT;
 use tokio::sync::oneshot;
 
 use crate::application::Route;
-use crate::engineio::{self, Answered, EngineIo};
+use crate::engineio::{self, EngineIo};
 use crate::errand::{Ask, Errand, Errands};
 use crate::takeover::{self, Front, Role, Slot};
 
@@ -95,8 +95,10 @@ async fn dispatch(
                 Ok(opened) => opened,
                 Err(response) => return Ok(*response),
             };
-            let ask = |answer| Ask::Open { opened: Box::new(opened), settings, revision, b64, answer };
-            let (mut response, sid) = opening(worker, ask).await?;
+            let opened = Box::new(opened);
+            let opening = ask(worker, |answer| Ask::Open { opened, settings, revision, b64, answer });
+            let (body, kind, sid) = opening.await?;
+            let mut response = ready((body, kind));
             if let Some(name) = settings.cookie {
                 let cookie = format!("{name}={sid}; Path=/; HttpOnly; SameSite=Strict");
                 if let Ok(cookie) = HeaderValue::from_str(&cookie) {
@@ -144,22 +146,15 @@ fn find<'f>(front: &'f Front, sid: &str) -> Result<(ConnectionId, &'f Arc<Errand
     Ok((connection, owner))
 }
 
-async fn ask(worker: &Errands, ask: impl FnOnce(oneshot::Sender<Answered>) -> Ask) -> Answered {
+/// Asks a session's worker and waits for its answer.
+async fn ask<T>(
+    worker: &Errands,
+    ask: impl FnOnce(oneshot::Sender<Result<T, Fault>>) -> Ask,
+) -> Result<T, Fault> {
     let (answer, answered) = oneshot::channel();
     worker.push(Errand::EngineIo(Box::new(ask(answer))));
     // Dropped unanswered: the session ended meanwhile.
     answered.await.unwrap_or(Err(Fault::UnknownSid))
-}
-
-/// Opens a session and gives the answer with its id.
-async fn opening(
-    worker: &Errands,
-    ask: impl FnOnce(oneshot::Sender<engineio::Opened>) -> Ask,
-) -> Result<(Response<Body>, String), Fault> {
-    let (answer, answered) = oneshot::channel();
-    worker.push(Errand::EngineIo(Box::new(ask(answer))));
-    let (body, kind, sid) = answered.await.unwrap_or(Err(Fault::UnknownSid))?;
-    Ok((ready((body, kind)), sid))
 }
 
 /// Reports a poll whose client ended the request before it was answered.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use mio::net::TcpStream;
 use parlor_hub::{ConnectionId, Shard};
+use parlor_proto::engineio::Reason;
 use parlor_proto::ws;
 
 use crate::admission::Admitted;
@@ -77,6 +78,14 @@ impl Socket {
         match &mut self.engine_io {
             Some(Part::Session(held)) => Some(held),
             _ => None,
+        }
+    }
+
+    /// Why it ended if nobody said: upstream's words for a session, none for other connections.
+    pub(crate) fn reason_of_loss(&self) -> &'static str {
+        match self.engine_io {
+            Some(_) => Reason::TransportClose.as_str(),
+            None => "",
         }
     }
 

@@ -392,7 +392,7 @@ impl Sockets {
         let Some(socket) = self.get(slot) else { return };
         socket.flags.ended = true;
         socket.ws.receive_eof();
-        let reason = if socket.held().is_some() { Reason::TransportClose.as_str() } else { "" };
+        let reason = socket.reason_of_loss();
         self.over(slot, shard, ws::CloseCode::LOST.0, reason);
         self.finished.push(slot);
     }

@@ -142,7 +142,7 @@ impl Sockets {
                     if let Some(conversation) = conversation.as_deref_mut().filter(|_| !flags.leaving) {
                         let paused = &mut flags.paused;
                         let now = now.wall;
-                        let cx = Context {
+                        let mut cx = Context {
                             shard,
                             connection: *id,
                             now,
@@ -152,7 +152,6 @@ impl Sockets {
                             paused,
                             polling,
                         };
-                        let mut cx = cx;
                         conversation.receive(message, &mut cx);
                     }
                 }

@@ -251,10 +251,7 @@ impl Worker {
     }
 
     pub(super) fn remove(&mut self, slot: u32) {
-        let reason = match self.sockets.get(slot) {
-            Some(socket) if socket.engine_io.is_some() => Reason::TransportClose.as_str(),
-            _ => "",
-        };
+        let reason = self.sockets.get(slot).map_or("", |socket| socket.reason_of_loss());
         self.sockets.over(slot, &mut self.shard, ws::CloseCode::LOST.0, reason);
         let Some(mut socket) = self.sockets.take(slot) else { return };
         if let Some(Part::Probe(target)) = &socket.engine_io {
