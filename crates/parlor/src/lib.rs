@@ -117,6 +117,7 @@ mod page;
 mod pipe;
 mod rooms;
 mod routes;
+mod sent;
 mod server;
 pub mod socketio;
 mod websocket;
@@ -126,8 +127,9 @@ pub use groups::GroupEvent;
 pub use parlor_net::{EngineIo, Limits, Memory, Origins};
 pub use parlor_proto::codes::{Code, Refusal};
 pub use parlor_proto::socketio::{Binary, Value};
-pub use rooms::{Audience, Rooms, Sent};
+pub use rooms::{Audience, Rooms};
 pub use routes::{Plain, RouteOptions};
+pub use sent::Sent;
 pub use server::{Running, Server};
 pub use socketio::{
     Ack, Auth, Broadcast, ConnectRefused, Data, EventName, Namespace, NamespaceHandler, Parser, Reason, Rest,

@@ -1,25 +1,19 @@
 //! `Rooms`: publishing into rooms from anywhere, and the rooms of one raw connection.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
 
-use parlor_hub::command::Publish;
 use parlor_hub::encode::WireFormat;
-use parlor_hub::engine::{Done, Published};
-use parlor_hub::publish::Publisher;
-use parlor_hub::{ConnectionId, Delivery, Form, Hub, Selector, socketio};
+use parlor_hub::{ConnectionId, Delivery, Hub, Selector, socketio};
 use parlor_proto::codes::{Code, Refusal};
 use parlor_proto::limits::ROOMS_PER_CONNECTION;
 use parlor_proto::name::RoomName;
 use parlor_proto::socketio::{Arguments, MAIN};
 use serde::Serialize;
-use tokio::sync::oneshot;
 
 use crate::clock::now;
 use crate::groups::Groups;
+use crate::sent::{Message, Sent};
 
 /// All rooms of a server, for any thread, inside a handler and outside of one. A clone is the same thing.
 ///
@@ -120,58 +114,25 @@ impl Audience {
     /// It is on its way when this returns. Await the result to know whether it was refused. What goes to one room stands
     /// in that room's log, if it keeps one; what goes to several rooms, or leaves rooms out, is not kept.
     pub fn send<T: Serialize + ?Sized>(self, value: &T) -> Sent {
-        let (done, sent) = oneshot::channel();
-        // Whoever asked may not want to know.
-        let done: Done<Published> = Box::new(move |result| drop(done.send(result.map(drop))));
-        let absent = Refusal::new(Code::Unavailable, "nobody is here: the server does not listen yet");
-        let publish = self.hub.clone().ok_or(absent).and_then(|hub| Ok((hub, self.publish(value)?)));
-        match publish {
-            Ok((hub, publish)) => hub.publish(Publisher::Application(self.from), publish, now(), done),
-            Err(refusal) => done(Err(refusal)),
-        }
-        Sent(sent)
-    }
-
-    fn publish<T: Serialize + ?Sized>(&self, value: &T) -> Result<Publish, Refusal> {
-        let arguments = Arguments::one(value)
-            .map_err(|error| Refusal::new(Code::BadMessage, format!("this is not sent: {error}")))?;
-        let (data, form) = Form::of(&arguments);
+        let Some(hub) = &self.hub else {
+            let sentence = "nobody is here: the server does not listen yet";
+            return Sent::refused(Refusal::new(Code::Unavailable, sentence));
+        };
+        let arguments = match Arguments::one(value) {
+            Ok(arguments) => arguments,
+            Err(error) => {
+                return Sent::refused(Refusal::new(Code::BadMessage, format!("this is not sent: {error}")));
+            }
+        };
         let is_plain = self.rooms.len() == 1 && self.except.is_empty();
         let delivery = (!is_plain).then(|| {
             let (rooms, except) = (self.rooms.clone(), self.except.clone());
             let selector = Selector { rooms, except, ..Selector::default() };
             Box::new(Delivery { selector, ..Delivery::default() })
         });
-        Ok(Publish {
-            room: self.rooms[0].clone(),
-            event: None,
-            data,
-            form,
-            author: None,
-            to: None,
-            key: None,
-            echo: true,
-            store: is_plain,
-            delivery,
-        })
-    }
-}
-
-/// What became of a message: a future that need not be awaited. It is ready when the message has its place, and is kept
-/// if its room keeps messages.
-///
-/// # Errors
-/// `unavailable` while the server does not listen or ends, `busy` while it is behind with its deliveries, `bad_message`
-/// if the value cannot be written as JSON; with a store also what the store says.
-#[derive(Debug)]
-pub struct Sent(oneshot::Receiver<Result<(), Refusal>>);
-
-impl Future for Sent {
-    type Output = Result<(), Refusal>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let ended = |_| Err(Refusal::new(Code::Unavailable, "the server ended before this had its place"));
-        Pin::new(&mut self.0).poll(cx).map(|result| result.unwrap_or_else(ended))
+        let room = self.rooms[0].clone();
+        let message = Message { room, event: None, arguments: &arguments, store: is_plain, delivery };
+        Sent::publish(hub, self.from, message)
     }
 }
 

@@ -1,25 +1,20 @@
 //! `Broadcast`: who gets a message, and what else is done with them.
 
-use std::fmt;
-use std::future::{Future, IntoFuture};
-use std::pin::Pin;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlor_hub::command::Publish;
-use parlor_hub::publish::Publisher;
 use parlor_hub::selector::AwaitedAck;
-use parlor_hub::{ConnectionId, Delivery, Form, Selector};
+use parlor_hub::{ConnectionId, Delivery, Selector};
 use parlor_proto::codes::{Code, Refusal};
 use parlor_proto::name::RoomName;
 use parlor_proto::socketio::{Arguments, BadArguments};
-use tokio::sync::oneshot;
 
 use super::ack::{AckError, Answers, Collector};
 use super::namespace::Namespace;
 use super::payload::Payload;
 use super::socket::Socket;
-use crate::clock::now;
+use crate::sent::{Message, Sent};
 
 /// A message for several clients: each of them gets it once, whatever the rooms that they have in common.
 #[derive(Clone, Debug)]
@@ -87,10 +82,10 @@ impl Broadcast {
     }
 
     /// Emits. It takes its place when it is called; the result says when it is done.
-    pub fn emit<T: Payload + ?Sized>(self, event: &str, data: &T) -> Emitted {
+    pub fn emit<T: Payload + ?Sized>(self, event: &str, data: &T) -> Sent {
         match data.to_arguments() {
             Ok(arguments) => self.publish(event, &arguments, None),
-            Err(error) => Emitted::refused(error),
+            Err(error) => unwritable(&error),
         }
     }
 
@@ -119,44 +114,26 @@ impl Broadcast {
         }
     }
 
-    fn publish(self, event: &str, arguments: &Arguments, ack: Option<AwaitedAck>) -> Emitted {
-        let Some(hub) = self.namespace.shared.registry.hub() else { return Emitted::done() };
+    fn publish(self, event: &str, arguments: &Arguments, ack: Option<AwaitedAck>) -> Sent {
+        let Some(hub) = self.namespace.shared.registry.hub() else { return Sent::done() };
         let recovers = self.namespace.window().is_some();
-        let (data, form) = Form::of(arguments);
         let (mut selector, except) = self.selector(recovers);
+        let is_special = self.volatile || ack.is_some();
         // One room, and nothing special about it: its own order, and one walk of its subscribers.
         let single = !recovers
-            && !self.volatile
-            && ack.is_none()
+            && !is_special
             && selector.rooms.len() == 1
             && selector.connections.is_empty()
             && selector.except.is_empty()
             && selector.except_connections.is_empty();
-        let room = match selector.rooms.pop().filter(|_| single) {
-            Some(room) => room,
-            None => {
-                selector = self.selector(recovers).0;
-                self.namespace.everybody()
-            }
+        let room = match single {
+            true => selector.rooms.remove(0),
+            false => self.namespace.everybody(),
         };
-        let store = !self.volatile && ack.is_none();
-        let special = !single && (selector != Selector::default() || self.volatile || ack.is_some());
-        let publish = Publish {
-            room,
-            event: Some(event.into()),
-            data,
-            form,
-            author: None,
-            to: None,
-            key: None,
-            echo: true,
-            store,
-            delivery: special.then(|| Box::new(Delivery { selector, volatile: self.volatile, ack })),
-        };
-        let (told, done) = oneshot::channel();
-        let told = Box::new(move |result: Result<_, Refusal>| drop(told.send(result.map(drop))));
-        hub.publish(Publisher::Application(except), publish, now(), told);
-        Emitted(Outcome::Waiting(done))
+        let chosen = is_special || selector != Selector::default();
+        let delivery = chosen.then(|| Box::new(Delivery { selector, volatile: self.volatile, ack }));
+        let message = Message { room, event: Some(event), arguments, store: !is_special, delivery };
+        Sent::publish(hub, except, message)
     }
 
     /// Whom it is for, and the emitting connection if that is left out. Ids are connections, except where the namespace
@@ -219,44 +196,8 @@ impl Broadcast {
     }
 }
 
-/// An emit that has taken its place. Awaiting it says when it is done, or why not; dropping it changes nothing.
-pub struct Emitted(Outcome);
-
-enum Outcome {
-    Known(Result<(), Refusal>),
-    Waiting(oneshot::Receiver<Result<(), Refusal>>),
-}
-
-impl Emitted {
-    pub(super) fn done() -> Emitted {
-        Emitted(Outcome::Known(Ok(())))
-    }
-
-    pub(super) fn refused(error: BadArguments) -> Emitted {
-        tracing::warn!(%error, "an event cannot be written");
-        Emitted(Outcome::Known(Err(Refusal::new(Code::BadMessage, format!("it cannot be written: {error}")))))
-    }
-}
-
-impl IntoFuture for Emitted {
-    type Output = Result<(), Refusal>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            match self.0 {
-                Outcome::Known(result) => result,
-                Outcome::Waiting(done) => {
-                    let stopped = || Refusal::new(Code::Unavailable, "the server has stopped");
-                    done.await.unwrap_or_else(|_| Err(stopped()))
-                }
-            }
-        })
-    }
-}
-
-impl fmt::Debug for Emitted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Emitted").finish_non_exhaustive()
-    }
+/// An event that cannot be written is told to nobody.
+pub(super) fn unwritable(error: &BadArguments) -> Sent {
+    tracing::warn!(%error, "an event cannot be written");
+    Sent::refused(Refusal::new(Code::BadMessage, format!("it cannot be written: {error}")))
 }

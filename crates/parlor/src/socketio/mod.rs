@@ -33,7 +33,7 @@ mod registry;
 mod socket;
 
 pub use ack::{Ack, AckError, Answers, Asked, Reply};
-pub use broadcast::{Broadcast, Emitted};
+pub use broadcast::Broadcast;
 pub use class::NamespaceHandler;
 pub use extract::{Auth, Data, EventName, FromEvent, Reason, Rest, State};
 pub use handler::{ConnectHandler, EventHandler};

@@ -12,12 +12,13 @@ use parlor_proto::socketio::Arguments;
 use serde::Serialize;
 
 use super::ack::Collector;
-use super::broadcast::{Broadcast, Emitted};
+use super::broadcast::Broadcast;
 use super::handler::{BoxedConnect, BoxedEvent, ConnectHandler, EventHandler};
 use super::payload::Payload;
 use super::recovery::Recovery;
 use super::registry::Registry;
 use super::socket::Socket;
+use crate::sent::Sent;
 
 /// A namespace: a handle that is cheap to clone, may be kept anywhere, and reaches everybody in it.
 ///
@@ -202,7 +203,7 @@ impl Namespace {
     // ---- Everybody ----
 
     /// Emits to everybody in the namespace. It takes its place when it is called; the result only says when it is done.
-    pub fn emit<T: Payload + ?Sized>(&self, event: &str, data: &T) -> Emitted {
+    pub fn emit<T: Payload + ?Sized>(&self, event: &str, data: &T) -> Sent {
         Broadcast::new(self).emit(event, data)
     }
 

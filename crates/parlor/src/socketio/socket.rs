@@ -19,12 +19,13 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use super::ack::Asked;
-use super::broadcast::{Broadcast, Emitted};
+use super::broadcast::{Broadcast, unwritable};
 use super::extract::Rest;
 use super::handshake::Handshake;
 use super::namespace::Namespace;
 use super::payload::Payload;
 use crate::clock::now;
+use crate::sent::Sent;
 
 /// A client in a namespace. Cheap to clone; it may be kept and used anywhere, on any thread. Once the client is gone,
 /// what is done with it has no effect.
@@ -180,33 +181,33 @@ impl Socket {
     // ---- Messages ----
 
     /// Emits to this client. It takes its place when it is called.
-    pub fn emit<T: Payload + ?Sized>(&self, event: &str, data: &T) -> Emitted {
+    pub fn emit<T: Payload + ?Sized>(&self, event: &str, data: &T) -> Sent {
         let arguments = match data.to_arguments() {
             Ok(arguments) => arguments,
-            Err(error) => return Emitted::refused(error),
+            Err(error) => return unwritable(&error),
         };
         // A client that may come back gets everything through the log of its namespace.
         if self.inner.namespace.window().is_some() {
             let mut state = self.state();
             if state.stage == Stage::Entering {
                 state.early.push(Early::Event(event.to_owned(), arguments));
-                return Emitted::done();
+                return Sent::done();
             }
             drop(state);
             return self.broadcast_to_itself().emit(event, &Rest(arguments));
         }
         self.send(self.event(event, None, &arguments), false);
-        Emitted::done()
+        Sent::done()
     }
 
     /// Emits, unless something waits for the client already.
-    pub fn emit_volatile<T: Payload + ?Sized>(&self, event: &str, data: &T) -> Emitted {
+    pub fn emit_volatile<T: Payload + ?Sized>(&self, event: &str, data: &T) -> Sent {
         match data.to_arguments() {
             Ok(arguments) => {
                 self.send(self.event(event, None, &arguments), true);
-                Emitted::done()
+                Sent::done()
             }
-            Err(error) => Emitted::refused(error),
+            Err(error) => unwritable(&error),
         }
     }
 
