@@ -41,7 +41,9 @@ pub(crate) async fn accept(
             Ok((stream, peer)) => {
                 // The cheapest answer to a crowd that says nothing is the end.
                 let arrived = front.admission.arrive(peer.ip(), Now::read().wall);
-                if arrived.is_none() && front.limits == Limits::On {
+                // A proxy speaks for many.
+                let bounded = front.limits == Limits::On && !front.proxies.trusts(peer.ip());
+                if arrived.is_none() && bounded {
                     tracing::debug!(%peer, "closed: its address has too many sockets that have asked for nothing");
                     continue;
                 }

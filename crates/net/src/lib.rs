@@ -15,6 +15,7 @@ mod memory;
 mod origin;
 mod patient;
 mod polling;
+mod proxy;
 mod server;
 mod socket;
 mod sockets;
@@ -27,4 +28,5 @@ pub use application::{Application, Context, Conversation, Incoming, Opened, Open
 pub use engineio::EngineIo;
 pub use memory::Memory;
 pub use origin::Origins;
+pub use proxy::{ForwardedIn, Proxies};
 pub use server::{Handle, Server, Settings};

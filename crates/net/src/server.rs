@@ -20,6 +20,7 @@ use crate::application::Application;
 use crate::errand::{Errand, Errands};
 use crate::memory::{self, Memory};
 use crate::origin::Origins;
+use crate::proxy::Proxies;
 use crate::takeover::Front;
 use crate::worker::Worker;
 
@@ -29,6 +30,7 @@ pub struct Settings {
     /// Threads, each with its share of the connections; one per core is right.
     pub workers: usize,
     pub origins: Origins,
+    pub proxies: Proxies,
     pub limits: Limits,
     pub policies: Policies,
     /// What may be used; `None`: nobody looks.
@@ -89,6 +91,7 @@ impl Server {
             application,
             router,
             origins: self.settings.origins.clone(),
+            proxies: self.settings.proxies.clone(),
             limits: self.settings.limits,
             admission: Arc::default(),
             pressure: Arc::default(),

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -36,6 +36,7 @@ use crate::memory::Pressure;
 use crate::origin::Origins;
 use crate::patient::Patient;
 use crate::polling;
+use crate::proxy::Proxies;
 
 /// What every request is decided with.
 pub(crate) struct Front {
@@ -43,6 +44,7 @@ pub(crate) struct Front {
     /// Everything that is not a WebSocket route.
     pub(crate) router: Router,
     pub(crate) origins: Origins,
+    pub(crate) proxies: Proxies,
     pub(crate) limits: Limits,
     pub(crate) admission: Arc<Admission>,
     pub(crate) pressure: Arc<Pressure>,
@@ -267,7 +269,7 @@ async fn attach(
         return Err(Box::new(refuse_with(&refusal.retry_after(MEMORY_RETRY))));
     }
     let now = Now::read().wall;
-    let address = client_address(peer.ip(), request.headers());
+    let address = front.proxies.client(peer.ip(), request.headers());
     let admitted = match front.limits {
         Limits::On => {
             let comes_back = front.application.comes_back(&protocols);
@@ -291,7 +293,11 @@ async fn attach(
 /// Refuses pages that may not connect here.
 pub(crate) fn check_origin(front: &Front, headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
     front.origins.check(headers).map_err(|origin| {
-        tracing::warn!(origin, "a page was refused; to let it connect, start with --origin {origin}");
+        tracing::warn!(
+            origin,
+            "a page was refused; to let it connect, start with --origin {origin}, or with --public-url {origin} if it \
+             is this server's own behind a proxy"
+        );
         let refusal = Refusal::new(Code::OriginDenied, "pages of this origin may not connect here");
         Box::new(refuse_with(&refusal))
     })
@@ -305,15 +311,6 @@ fn config(route: Route, deflate: Option<deflate::Agreement>) -> ws::Config {
         deflate,
         ..ws::Config::default()
     }
-}
-
-/// The address that limits count for: the last entry of `X-Forwarded-For` if a proxy on this machine wrote it.
-fn client_address(peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-    if !peer.is_loopback() {
-        return peer;
-    }
-    let forwarded = headers.get_all("x-forwarded-for").iter().next_back();
-    forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()).unwrap_or(peer)
 }
 
 fn status_of(status: u16) -> StatusCode {

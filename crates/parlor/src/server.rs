@@ -16,7 +16,9 @@ use parlor_hub::encode::WireFormat;
 use parlor_hub::engine::Engine;
 use parlor_hub::memory::MemoryEngine;
 use parlor_hub::policy::{Policies, Policy};
-use parlor_net::{Application, EngineIo, Handle, Limits, Memory, Opened, Opening, Origins, Route, Settings};
+use parlor_net::{
+    Application, EngineIo, Handle, Limits, Memory, Opened, Opening, Origins, Proxies, Route, Settings,
+};
 use parlor_proto::codes::Refusal;
 use parlor_proto::limits::FRAGMENTS;
 
@@ -78,6 +80,7 @@ impl Server {
             settings: Settings {
                 workers,
                 origins,
+                proxies: Proxies::default(),
                 limits: Limits::On,
                 policies: Policies::new(|_| Policy::BARE),
                 memory: Memory::of_this_process(None),
@@ -197,6 +200,12 @@ impl Server {
     /// Which pages may connect.
     pub fn origins(&mut self, origins: Origins) -> &mut Server {
         self.settings.origins = origins;
+        self
+    }
+
+    /// Which proxies are believed when they say whom they speak for; without it, those on this machine.
+    pub fn proxies(&mut self, proxies: Proxies) -> &mut Server {
+        self.settings.proxies = proxies;
         self
     }
 

@@ -28,10 +28,11 @@ pub(crate) fn serve(settings: &Settings) -> Result<()> {
         .chat()
         .engine(engine)
         .origins(Origins {
-            allowed: settings.origins.clone(),
+            allowed: pages(settings),
             loopback: settings.listen.ip().is_loopback(),
             any: false,
         })
+        .proxies(settings.proxies.clone())
         .limits(settings.limits)
         .memory(Memory::of_this_process(settings.memory));
     if let Some(workers) = settings.workers {
@@ -39,7 +40,8 @@ pub(crate) fn serve(settings: &Settings) -> Result<()> {
     }
     let running = server
         .listen_with(settings.listen, |hub, router| {
-            let pages = pages::router(pages::Info { listen: settings.listen, durability });
+            let public_url = settings.public_url.clone();
+            let pages = pages::router(pages::Info { listen: settings.listen, public_url, durability });
             router.merge(api::router(Arc::clone(hub), api_key)).merge(pages)
         })
         .with_context(|| format!("cannot listen on {}; is another Parlor running there?", settings.listen))?;
@@ -49,6 +51,15 @@ pub(crate) fn serve(settings: &Settings) -> Result<()> {
     tracing::info!("stopping: everybody is told to come back");
     running.stop();
     Ok(())
+}
+
+/// The origins of pages that may connect besides those that come from here.
+fn pages(settings: &Settings) -> Vec<String> {
+    let mut origins = settings.origins.clone();
+    // Scheme, two slashes, host and port: the address without its path.
+    let public = settings.public_url.iter().map(|url| url.split('/').take(3).collect::<Vec<_>>().join("/"));
+    origins.extend(public);
+    origins
 }
 
 fn engine(settings: &Settings) -> Result<Arc<dyn Engine>> {
@@ -76,7 +87,7 @@ fn announce(running: &Running, settings: &Settings, durability: &str) -> Result<
     let mut out = std::io::stdout().lock();
     writeln!(out, "listening on http://{address}")?;
     writeln!(out)?;
-    for url in urls(address) {
+    for url in settings.public_url.clone().map_or_else(|| urls(address), |url| vec![url]) {
         writeln!(out, "  Chat      {url}")?;
     }
     writeln!(out, "  Data      {} ({durability})", settings.data.display())?;

@@ -28,7 +28,7 @@ pub(super) enum Kind {
 }
 
 /// All settings, in the order in which people need them.
-pub(crate) const SETTINGS: [Setting; 8] = [
+pub(crate) const SETTINGS: [Setting; 11] = [
     Setting {
         name: "listen",
         kind: Kind::Text,
@@ -56,6 +56,27 @@ pub(crate) const SETTINGS: [Setting; 8] = [
         default: "[]",
         example: "origin = [\"https://app.example\"]",
         help: "Pages of these origins may connect besides Parlor's own; may be repeated",
+    },
+    Setting {
+        name: "public_url",
+        kind: Kind::Text,
+        default: "",
+        example: "public_url = \"https://chat.example/\"",
+        help: "Where people find this Parlor if a proxy stands in front of it: its pages may connect, and invitations name it",
+    },
+    Setting {
+        name: "trusted_proxies",
+        kind: Kind::List,
+        default: "[\"127.0.0.0/8\", \"::1/128\"]",
+        example: "trusted_proxies = [\"10.0.0.0/8\"]",
+        help: "Proxies in these networks are believed when they name their clients; limits count for those then. A list takes the place of the default",
+    },
+    Setting {
+        name: "forwarded_in",
+        kind: Kind::Text,
+        default: "\"x-forwarded-for\"",
+        example: "forwarded_in = \"forwarded\"",
+        help: "The header in which they do: x-forwarded-for, or forwarded (RFC 7239). The other one is not read, because clients can write it too",
     },
     Setting {
         name: "workers",
@@ -178,12 +199,16 @@ fn flag(setting: &Setting) -> Arg {
     let arg = Arg::new(setting.name).long(setting.flag()).help(format!("{} {known}", setting.help));
     match setting.kind {
         Kind::Switch => arg.action(ArgAction::SetTrue),
-        Kind::List => arg.action(ArgAction::Append).value_name("URL"),
+        Kind::List => arg.action(ArgAction::Append).value_name(match setting.name {
+            "trusted_proxies" => "NETWORK",
+            _ => "URL",
+        }),
         Kind::Number => arg.action(ArgAction::Set).value_name("NUMBER"),
         Kind::Text => arg.action(ArgAction::Set).value_name(match setting.name {
             "listen" => "ADDRESS",
             "data" => "DIRECTORY",
             "log" => "FILTER",
+            "public_url" => "URL",
             _ => "NAME",
         }),
     }

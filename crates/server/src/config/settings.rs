@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
-use parlor::Limits;
+use parlor::{ForwardedIn, Limits, Proxies};
 use tracing_subscriber::EnvFilter;
 
 use super::Wrong;
@@ -15,7 +15,11 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) data: PathBuf,
     pub(crate) engine: EngineKind,
+    /// Further origins whose pages may connect.
     pub(crate) origins: Vec<String>,
+    /// With a `/` at its end.
+    pub(crate) public_url: Option<String>,
+    pub(crate) proxies: Proxies,
     /// `None`: one per core.
     pub(crate) workers: Option<usize>,
     /// Bytes. `None`: what the machine or the container has.
@@ -48,6 +52,12 @@ impl Settings {
             engine: value("engine")
                 .parse("is no engine of this version; there are embedded and memory", engine)?,
             origins: value("origin").each("is no origin: scheme, host and port, without a path", origin)?,
+            public_url: value("public_url").optional("is no address of a page", public_url)?,
+            proxies: Proxies {
+                trusted: value("trusted_proxies").each("is no network", |text| text.parse().ok())?,
+                header: value("forwarded_in")
+                    .parse("is no header of these: x-forwarded-for, forwarded", forwarded_in)?,
+            },
             workers: value("workers").optional("is no number from 1 to 1024", |text| {
                 text.parse().ok().filter(|number| (1..=MAX_WORKERS).contains(number))
             })?,
@@ -122,6 +132,24 @@ fn origin(text: &str) -> Option<String> {
     plain.then(|| origin.to_lowercase())
 }
 
+/// A page's address; the path is where a proxy puts Parlor.
+fn public_url(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://")?;
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let folder = if path.is_empty() || path.ends_with('/') { path.to_owned() } else { format!("{path}/") };
+    let plain = !path.contains(['?', '#', ' ']);
+    plain.then_some(())?;
+    Some(format!("{}/{folder}", origin(&format!("{scheme}://{host}"))?))
+}
+
+fn forwarded_in(text: &str) -> Option<ForwardedIn> {
+    match text.to_lowercase().as_str() {
+        "x-forwarded-for" => Some(ForwardedIn::XForwardedFor),
+        "forwarded" => Some(ForwardedIn::Forwarded),
+        _ => None,
+    }
+}
+
 fn switch(text: &str) -> Option<bool> {
     match text.to_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Some(true),
@@ -148,6 +176,16 @@ mod tests {
         assert_eq!(with("listen", "[::1]:9").unwrap().listen.port(), 9);
         assert_eq!(with("engine", "memory").unwrap().engine, EngineKind::Memory);
         assert_eq!(with("origin", "https://App.example/").unwrap().origins, ["https://app.example"]);
+        for (url, expected) in [
+            ("https://Chat.example", "https://chat.example/"),
+            ("https://chat.example:8443/Chat", "https://chat.example:8443/Chat/"),
+            ("http://10.0.0.1/a/b/", "http://10.0.0.1/a/b/"),
+        ] {
+            assert_eq!(with("public_url", url).unwrap().public_url.as_deref(), Some(expected));
+        }
+        let networks = with("trusted_proxies", "10.0.0.0/8").unwrap().proxies.trusted;
+        assert_eq!(networks, ["10.0.0.0/8".parse().unwrap()]);
+        assert_eq!(with("forwarded_in", "Forwarded").unwrap().proxies.header, ForwardedIn::Forwarded);
         assert_eq!(with("workers", "3").unwrap().workers, Some(3));
         assert_eq!(with("memory", "64").unwrap().memory, Some(64 << 20));
         assert_eq!(with("no_limits", "on").unwrap().limits, Limits::Off);
@@ -167,6 +205,21 @@ mod tests {
                 "origin",
                 "app.example",
                 "--origin: \"app.example\" is no origin: scheme, host and port, without a path; an example is origin = [\"https://app.example\"]",
+            ),
+            (
+                "public_url",
+                "https://a/?b",
+                "--public_url: \"https://a/?b\" is no address of a page; an example is public_url = \"https://chat.example/\"",
+            ),
+            (
+                "trusted_proxies",
+                "10.0.0.1/40",
+                "--trusted_proxies: \"10.0.0.1/40\" is no network; an example is trusted_proxies = [\"10.0.0.0/8\"]",
+            ),
+            (
+                "forwarded_in",
+                "x-real-ip",
+                "--forwarded_in: \"x-real-ip\" is no header of these: x-forwarded-for, forwarded; an example is forwarded_in = \"forwarded\"",
             ),
             (
                 "memory",
