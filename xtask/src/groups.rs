@@ -119,7 +119,7 @@ fn run_conformance(cx: &Context, depth: Depth) -> Result<GroupResult> {
 fn run_clients(cx: &Context, _depth: Depth) -> Result<GroupResult> {
     let folder = cx.root.join("interop/clients");
     let lock = folder.join("requirements.txt");
-    let python = match install::debian(cx, &[("curl", "curl")])
+    let python = match install::debian(cx, &[("curl", "curl"), ("nginx", "nginx-light")])
         .and_then(|()| install::python_env(cx, "clients", &lock))
     {
         Ok(python) => python,
