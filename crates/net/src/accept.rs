@@ -10,8 +10,8 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::admission::Limits;
 use crate::clock::Now;
-use crate::errand::{Errand, Errands};
-use crate::takeover::{self, Front, Role};
+use crate::errand::Errands;
+use crate::takeover::{self, Front};
 
 /// Sockets of one worker that are still HTTP: as many as the listen queue, in which those beyond it wait, and about
 /// 64 MB with hyper's buffers.
@@ -78,12 +78,7 @@ async fn serve(
     if let Some(taken) =
         takeover::serve(stream, peer, Arc::clone(&front), Arc::clone(&errands), stopping).await
     {
-        // Whoever wants to take over a session goes to the worker that owns it.
-        let owner = match taken.accepted.role {
-            Role::Probe(target, _) => front.workers.get(usize::from(target.worker())),
-            _ => None,
-        };
-        owner.unwrap_or(&errands).push(Errand::Adopt(Box::new(taken)));
+        taken.hand_over(&front, &errands);
     }
 }
 

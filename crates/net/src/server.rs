@@ -19,6 +19,7 @@ use crate::admission::Limits;
 use crate::application::Application;
 use crate::errand::{Errand, Errands};
 use crate::memory::{self, Memory};
+use crate::mount::Mount;
 use crate::origin::Origins;
 use crate::proxy::Proxies;
 use crate::takeover::Front;
@@ -37,9 +38,9 @@ pub struct Settings {
     pub memory: Option<Memory>,
 }
 
-/// A bound address and a hub; nothing is accepted before [`Server::start`].
+/// A hub, and a bound address if it has one; nothing is accepted before [`Server::start`].
 pub struct Server {
-    listener: std::net::TcpListener,
+    listener: Option<std::net::TcpListener>,
     hub: Arc<Hub>,
     errands: Vec<Arc<Errands>>,
     settings: Settings,
@@ -66,6 +67,11 @@ impl Server {
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
+        Ok(Server { listener: Some(socket.into()), ..Server::unbound(engine, settings) })
+    }
+
+    /// Starts the engine, and listens to nobody: for [`Server::mount`].
+    pub fn unbound(engine: Arc<dyn Engine>, settings: Settings) -> Server {
         let errands: Vec<_> = (0..settings.workers as u16).map(Errands::new).collect();
         let mailboxes = errands.iter().map(|errands| {
             let errands = Arc::clone(errands);
@@ -73,7 +79,7 @@ impl Server {
         });
         let hub =
             Hub::start(engine, mailboxes.collect(), settings.policies.clone(), settings.limits == Limits::On);
-        Ok(Server { listener: socket.into(), hub, errands, settings })
+        Server { listener: None, hub, errands, settings }
     }
 
     pub fn hub(&self) -> &Arc<Hub> {
@@ -82,12 +88,24 @@ impl Server {
 
     /// The address with the port that the system chose, if it was left to it.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.listener.as_ref().ok_or(io::ErrorKind::NotConnected)?.local_addr()
     }
 
     /// Starts the workers.
     pub fn start(self, application: Arc<dyn Application>, router: Router) -> io::Result<Handle> {
-        let front = Arc::new(Front {
+        let front = self.front(application, router);
+        self.run(front)
+    }
+
+    /// Starts the workers, and gives the service that brings them the requests of somebody else's listener. `router`
+    /// answers those that are not for the application.
+    pub fn mount(self, application: Arc<dyn Application>, router: Router) -> io::Result<(Mount, Handle)> {
+        let front = self.front(application, router);
+        Ok((Mount::new(Arc::clone(&front)), self.run(front)?))
+    }
+
+    fn front(&self, application: Arc<dyn Application>, router: Router) -> Arc<Front> {
+        Arc::new(Front {
             application,
             router,
             origins: self.settings.origins.clone(),
@@ -96,11 +114,14 @@ impl Server {
             admission: Arc::default(),
             pressure: Arc::default(),
             workers: self.errands.clone(),
-        });
+        })
+    }
+
+    fn run(self, front: Arc<Front>) -> io::Result<Handle> {
         let (stopping, stopped) = watch::channel(false);
         let mut workers = Vec::new();
         for errands in &self.errands {
-            let listener = self.listener.try_clone()?;
+            let listener = self.listener.as_ref().map(std::net::TcpListener::try_clone).transpose()?;
             let (front, hub, errands) = (Arc::clone(&front), Arc::clone(&self.hub), Arc::clone(errands));
             let index = workers.len() as u16;
             // One of them looks for all.
@@ -111,14 +132,22 @@ impl Server {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let run = move || {
                 let result = runtime.block_on(async {
-                    let listener = tokio::net::TcpListener::from_std(listener)?;
                     watching.map(tokio::spawn);
                     // Whoever polls must be able to ask for the goodbye, so accepting ends last.
                     let (done, ended) = watch::channel(false);
-                    let accepting = tokio::spawn(accept(listener, front, Arc::clone(&errands), ended));
-                    let ran = Worker::new(index, hub, errands)?.run().await;
+                    let accepting = match listener {
+                        Some(listener) => {
+                            let listener = tokio::net::TcpListener::from_std(listener)?;
+                            Some(tokio::spawn(accept(listener, front, Arc::clone(&errands), ended)))
+                        }
+                        None => None,
+                    };
+                    let ran = Worker::new(index, hub, Arc::clone(&errands))?.run().await;
+                    errands.end();
                     done.send_replace(true);
-                    accepting.await.map_err(io::Error::other)?;
+                    if let Some(accepting) = accepting {
+                        accepting.await.map_err(io::Error::other)?;
+                    }
                     ran
                 });
                 if let Err(error) = result {
