@@ -119,12 +119,13 @@ fn run_conformance(cx: &Context, depth: Depth) -> Result<GroupResult> {
 fn run_clients(cx: &Context, _depth: Depth) -> Result<GroupResult> {
     let folder = cx.root.join("interop/clients");
     let lock = folder.join("requirements.txt");
-    let python = match install::debian(cx, &[("curl", "curl"), ("nginx", "nginx-light")])
-        .and_then(|()| install::python_env(cx, "clients", &lock))
-    {
-        Ok(python) => python,
-        Err(error) => return Ok(GroupResult::skipped(format!("cannot be installed: {error:#}"))),
-    };
+    let python =
+        match install::debian(cx, &[("curl", "curl"), ("nginx", "nginx-light"), ("openssl", "openssl")])
+            .and_then(|()| install::python_env(cx, "clients", &lock))
+        {
+            Ok(python) => python,
+            Err(error) => return Ok(GroupResult::skipped(format!("cannot be installed: {error:#}"))),
+        };
     let parlor = cx.parlor_bin()?;
     let mut tests = cx.command(python);
     tests.current_dir(folder).args(["-m", "unittest", "discover", "-v", "-p", "test_*.py"]);

@@ -22,6 +22,7 @@ mod server;
 mod socket;
 mod sockets;
 mod takeover;
+mod tls;
 mod wheel;
 mod worker;
 
@@ -33,3 +34,4 @@ pub use mount::Mount;
 pub use origin::Origins;
 pub use proxy::{ForwardedIn, Proxies};
 pub use server::{Handle, Server, Settings};
+pub use tls::Tls;

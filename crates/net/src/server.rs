@@ -13,6 +13,7 @@ use parlor_hub::mailbox::Mailbox;
 use parlor_hub::policy::Policies;
 use socket2::{Domain, Socket, Type};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 use crate::accept::accept;
 use crate::admission::Limits;
@@ -23,6 +24,7 @@ use crate::mount::Mount;
 use crate::origin::Origins;
 use crate::proxy::Proxies;
 use crate::takeover::Front;
+use crate::tls::Tls;
 use crate::worker::Worker;
 
 /// What a server is started with.
@@ -34,6 +36,8 @@ pub struct Settings {
     pub proxies: Proxies,
     pub limits: Limits,
     pub policies: Policies,
+    /// `None`: plain HTTP. For [`Server::bind`]; who brings a listener brings its TLS too.
+    pub tls: Option<Tls>,
     /// What may be used; `None`: nobody looks.
     pub memory: Option<Memory>,
 }
@@ -41,6 +45,7 @@ pub struct Settings {
 /// A hub, and a bound address if it has one; nothing is accepted before [`Server::start`].
 pub struct Server {
     listener: Option<std::net::TcpListener>,
+    tls: Option<TlsAcceptor>,
     hub: Arc<Hub>,
     errands: Vec<Arc<Errands>>,
     settings: Settings,
@@ -59,7 +64,8 @@ pub struct Handle {
 const BACKLOG: i32 = 4096;
 
 impl Server {
-    /// Listens and starts the engine. A second process on the same port fails here.
+    /// Listens and starts the engine. A second process on the same port fails here, and so do files for TLS that cannot
+    /// be used.
     pub fn bind(address: SocketAddr, engine: Arc<dyn Engine>, settings: Settings) -> io::Result<Server> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         // A restart must not wait for the old connections' TIME_WAIT; on Linux this does not let two listen.
@@ -67,7 +73,8 @@ impl Server {
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        Ok(Server { listener: Some(socket.into()), ..Server::unbound(engine, settings) })
+        let tls = settings.tls.as_ref().map(Tls::acceptor).transpose()?;
+        Ok(Server { listener: Some(socket.into()), tls, ..Server::unbound(engine, settings) })
     }
 
     /// Starts the engine, and listens to nobody: for [`Server::mount`].
@@ -79,7 +86,7 @@ impl Server {
         });
         let hub =
             Hub::start(engine, mailboxes.collect(), settings.policies.clone(), settings.limits == Limits::On);
-        Server { listener: None, hub, errands, settings }
+        Server { listener: None, tls: None, hub, errands, settings }
     }
 
     pub fn hub(&self) -> &Arc<Hub> {
@@ -108,6 +115,7 @@ impl Server {
         Arc::new(Front {
             application,
             router,
+            tls: self.tls.clone(),
             origins: self.settings.origins.clone(),
             proxies: self.settings.proxies.clone(),
             limits: self.settings.limits,

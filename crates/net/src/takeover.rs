@@ -13,19 +13,24 @@ use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use hyper::server::conn::http1;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parlor_hub::encode::WireFormat;
 use parlor_hub::{Author, ConnectionId};
 use parlor_proto::codes::{Code, Refusal};
 use parlor_proto::engineio::Revision;
-use parlor_proto::limits::{CLOSE_TIMEOUT, HEAD_TIMEOUT, HEADERS, HEADERS_BYTES, MEMORY_RETRY, REQUEST_LINE};
+use parlor_proto::limits::{
+    CLOSE_TIMEOUT, HEAD_TIMEOUT, HEADERS, HEADERS_BYTES, MEMORY_RETRY, PING_INTERVAL, PONG_TIMEOUT,
+    REQUEST_LINE,
+};
 use parlor_proto::ws::handshake::{self, Rejection};
 use parlor_proto::ws::{self, deflate};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
 use crate::admission::{Admission, Admitted, Limits};
@@ -46,6 +51,8 @@ pub(crate) struct Front {
     pub(crate) application: Arc<dyn Application>,
     /// Everything that is not a WebSocket route.
     pub(crate) router: Router,
+    /// On our own listener.
+    pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) origins: Origins,
     pub(crate) proxies: Proxies,
     pub(crate) limits: Limits,
@@ -143,14 +150,15 @@ impl Way<'_> {
     }
 }
 
-/// Serves HTTP on a socket until it ends or becomes a WebSocket.
-pub(crate) async fn serve(
-    stream: TcpStream,
+/// Serves HTTP/1.1 on a stream until it ends or becomes a WebSocket: then it is given back, with what came behind the
+/// request.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
     peer: SocketAddr,
     front: Arc<Front>,
     worker: Arc<Errands>,
     mut stopping: watch::Receiver<bool>,
-) -> Option<Taken> {
+) -> Option<(S, Bytes, Accepted)> {
     let slot: Slot = Arc::default();
     let service = {
         let slot = Arc::clone(&slot);
@@ -195,11 +203,52 @@ pub(crate) async fn serve(
         let _ = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
         return None;
     };
-    let stream = parts.io.into_inner().into_inner().into_std().ok()?;
-    Some(Taken { stream, early: parts.read_buf, head: Some(accepted.switch.head()), accepted })
+    Some((parts.io.into_inner().into_inner(), parts.read_buf, accepted))
 }
 
+/// Serves HTTP/2 on a stream until it ends. Nothing on it becomes a WebSocket: browsers open another connection for
+/// those, because RFC 8441 is not offered.
+pub(crate) async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    peer: SocketAddr,
+    front: Arc<Front>,
+    worker: Arc<Errands>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (front, worker) = (Arc::clone(&front), Arc::clone(&worker));
+        Box::pin(async move {
+            let way = Way { peer: Some(peer), front: &front, worker: &worker, exit: Exit::Upgrade(None) };
+            answer(request.map(Body::new), way).await
+        }) as Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_header_list_size(HEADERS_BYTES as u32)
+        .max_concurrent_streams(STREAMS)
+        // Who answers no ping is gone, as on a WebSocket.
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PONG_TIMEOUT)
+        .serve_connection(TokioIo::new(Patient::new(stream)), service);
+    let mut connection = pin!(connection);
+    let mut stop = pin!(stopping.wait_for(|stopping| *stopping));
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = stop.as_mut() => connection.as_mut().graceful_shutdown(),
+    }
+    // What is asked already is answered, and then it ends.
+    let _ = connection.await;
+}
+
+/// Requests at once on one connection of HTTP/2: a page's files, its stream and what it sends.
+const STREAMS: u32 = 100;
+
 impl Taken {
+    /// A socket that hyper has left, with the answer that it is owed.
+    pub(crate) fn new(stream: std::net::TcpStream, early: Bytes, accepted: Accepted) -> Taken {
+        Taken { stream, early, head: Some(accepted.switch.head()), accepted }
+    }
+
     /// Gives it to the worker that owns the session which it wants to take over, or to `worker`.
     pub(crate) fn hand_over(self, front: &Front, worker: &Errands) {
         let owner = match self.accepted.role {

@@ -19,7 +19,7 @@ use parlor_hub::engine::Engine;
 use parlor_hub::memory::MemoryEngine;
 use parlor_hub::policy::{Policies, Policy};
 use parlor_net::{
-    Application, EngineIo, Handle, Limits, Memory, Opened, Opening, Origins, Proxies, Route, Settings,
+    Application, EngineIo, Handle, Limits, Memory, Opened, Opening, Origins, Proxies, Route, Settings, Tls,
 };
 use parlor_proto::codes::Refusal;
 use parlor_proto::limits::FRAGMENTS;
@@ -91,6 +91,7 @@ impl Server {
                 workers,
                 origins,
                 proxies: Proxies::default(),
+                tls: None,
                 limits: Limits::On,
                 policies: Policies::new(|_| Policy::BARE),
                 memory: Memory::of_this_process(None),
@@ -216,6 +217,13 @@ impl Server {
     /// Which proxies are believed when they say whom they speak for; without it, those on this machine.
     pub fn proxies(&mut self, proxies: Proxies) -> &mut Server {
         self.settings.proxies = proxies;
+        self
+    }
+
+    /// Speaks TLS: `https://`, `wss://` and HTTP/2. Without it, plain HTTP. A mounted server leaves TLS to whoever
+    /// listens.
+    pub fn tls(&mut self, tls: Tls) -> &mut Server {
+        self.settings.tls = Some(tls);
         self
     }
 

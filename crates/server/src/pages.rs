@@ -15,6 +15,8 @@ static SDK: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../web/sdk");
 /// What the page is told about the server.
 #[derive(Clone, Debug)]
 pub(crate) struct Info {
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
     pub(crate) listen: SocketAddr,
     /// Where people find it, if the operator has said so.
     pub(crate) public_url: Option<String>,
@@ -66,7 +68,7 @@ async fn describe(info: Info, headers: HeaderMap) -> Response {
     // The port that was chosen, if it was left to the system, is in what the page itself asked for.
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let port = host.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(info.listen.port());
-    let here = || crate::app::urls(SocketAddr::new(info.listen.ip(), port));
+    let here = || crate::app::urls(info.scheme, SocketAddr::new(info.listen.ip(), port));
     let urls = info.public_url.map_or_else(here, |url| vec![url]);
     let body = serde_json::json!({
         "server": concat!("parlor/", env!("CARGO_PKG_VERSION")),

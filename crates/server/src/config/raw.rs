@@ -28,7 +28,7 @@ pub(super) enum Kind {
 }
 
 /// All settings, in the order in which people need them.
-pub(crate) const SETTINGS: [Setting; 11] = [
+pub(crate) const SETTINGS: [Setting; 13] = [
     Setting {
         name: "listen",
         kind: Kind::Text,
@@ -77,6 +77,20 @@ pub(crate) const SETTINGS: [Setting; 11] = [
         default: "\"x-forwarded-for\"",
         example: "forwarded_in = \"forwarded\"",
         help: "The header in which they do: x-forwarded-for, or forwarded (RFC 7239). The other one is not read, because clients can write it too",
+    },
+    Setting {
+        name: "tls_certificate",
+        kind: Kind::Text,
+        default: "",
+        example: "tls_certificate = \"/etc/letsencrypt/live/chat.example/fullchain.pem\"",
+        help: "The certificate for https, with those that lead to a known authority; read again when it changes. Needs tls_key",
+    },
+    Setting {
+        name: "tls_key",
+        kind: Kind::Text,
+        default: "",
+        example: "tls_key = \"/etc/letsencrypt/live/chat.example/privkey.pem\"",
+        help: "The certificate's private key",
     },
     Setting {
         name: "workers",
@@ -209,6 +223,7 @@ fn flag(setting: &Setting) -> Arg {
             "data" => "DIRECTORY",
             "log" => "FILTER",
             "public_url" => "URL",
+            "tls_certificate" | "tls_key" => "FILE",
             _ => "NAME",
         }),
     }

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
-use parlor::{ForwardedIn, Limits, Proxies};
+use parlor::{ForwardedIn, Limits, Proxies, Tls};
 use tracing_subscriber::EnvFilter;
 
 use super::Wrong;
@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     /// With a `/` at its end.
     pub(crate) public_url: Option<String>,
     pub(crate) proxies: Proxies,
+    /// `None`: plain HTTP.
+    pub(crate) tls: Option<Tls>,
     /// `None`: one per core.
     pub(crate) workers: Option<usize>,
     /// Bytes. `None`: what the machine or the container has.
@@ -58,6 +60,7 @@ impl Settings {
                 header: value("forwarded_in")
                     .parse("is no header of these: x-forwarded-for, forwarded", forwarded_in)?,
             },
+            tls: tls(&value("tls_certificate"), &value("tls_key"))?,
             workers: value("workers").optional("is no number from 1 to 1024", |text| {
                 text.parse().ok().filter(|number| (1..=MAX_WORKERS).contains(number))
             })?,
@@ -120,6 +123,19 @@ fn engine(text: &str) -> Option<EngineKind> {
         "embedded" => Some(EngineKind::Embedded),
         "memory" => Some(EngineKind::Memory),
         _ => None,
+    }
+}
+
+/// Both files, or neither.
+fn tls(certificate: &Value<'_>, key: &Value<'_>) -> Result<Option<Tls>, Wrong> {
+    let path = |value: &Value<'_>| value.optional("names no file", |text| Some(PathBuf::from(text)));
+    match (path(certificate)?, path(key)?) {
+        (Some(certificate), Some(key)) => Ok(Some(Tls { certificate, key })),
+        (None, None) => Ok(None),
+        (Some(file), None) => Err(key.wrong(&file.display().to_string(), "needs tls_key beside it")),
+        (None, Some(file)) => {
+            Err(certificate.wrong(&file.display().to_string(), "needs tls_certificate beside it"))
+        }
     }
 }
 
