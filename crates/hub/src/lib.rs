@@ -38,4 +38,4 @@ pub use engine::Engine;
 pub use hub::Hub;
 pub use publication::{Author, Delivery, Form, Publication};
 pub use selector::Selector;
-pub use shard::Shard;
+pub use shard::{Heard, Shard};

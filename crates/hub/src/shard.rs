@@ -22,6 +22,7 @@ use crate::publication::{Author, Publication};
 use crate::rooms::RoomKey;
 use crate::slots::Slots;
 use parlor_proto::codes::{CloseCode, Refusal};
+use parlor_proto::position::Position;
 
 /// A worker's share of the hub.
 #[derive(Debug)]
@@ -60,6 +61,8 @@ pub(crate) struct Entry {
     pub(crate) id: ConnectionId,
     pub(crate) author: Option<Author>,
     pub(crate) rooms: Vec<Joined>,
+    /// What it had heard of the rooms that it was in when it left them all.
+    heard: Vec<(RoomName, Heard)>,
 }
 
 const _: () = assert!(std::mem::offset_of!(Entry, dirty) < 64 && size_of::<Option<Entry>>() <= 192);
@@ -71,6 +74,17 @@ pub(crate) struct Joined {
     /// Where it stands in `ShardRoom::live`; `u32::MAX` while it is catching up.
     index: u32,
     format: WireFormat,
+    /// The newest publication with a selector, or of a replay, that was for it.
+    given: u64,
+}
+
+/// How far a connection is in the log of a room where not everything is for everybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Everything up to here that is for it was queued for it.
+    pub passed: Position,
+    /// The offset of the newest publication that was; 0 if none was since it joined.
+    pub given: u64,
 }
 
 const CATCHING_UP: u32 = u32::MAX;
@@ -82,6 +96,9 @@ pub(crate) struct ShardRoom {
     /// Dense, in no order: the fan-out walks it.
     live: Vec<Subscriber>,
     pub(crate) catching_up: Vec<CatchingUp>,
+    /// The newest publication that was delivered here, and the offset of the newest one without a selector.
+    passed: Option<Position>,
+    given: u64,
 }
 
 /// A connection's entry in a room, with the facts that the fan-out needs.
@@ -159,6 +176,7 @@ impl Shard {
                 dirty: false,
                 left: false,
                 cut: None,
+                heard: Vec::new(),
             },
         );
         id
@@ -174,8 +192,11 @@ impl Shard {
 
     /// Takes a connection out of its rooms and from its account: from now on it gets only what is sent to it alone.
     pub fn leave_everything(&mut self, id: ConnectionId, now: u64) {
+        let heard = self.heard_of_logs(id);
         let Some(entry) = self.entry_mut(id) else { return };
         entry.left = true;
+        // It may be done a second time, when there is nothing to leave any more.
+        entry.heard.extend(heard);
         for joined in std::mem::take(&mut entry.rooms) {
             self.remove_subscriber(id.slot(), &joined, now);
         }

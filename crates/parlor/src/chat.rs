@@ -7,7 +7,7 @@ mod native;
 pub(crate) mod random;
 mod requests;
 mod socketio;
-mod store;
+pub(crate) mod store;
 
 use std::sync::Arc;
 

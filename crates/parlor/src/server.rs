@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -11,12 +12,13 @@ use axum::Router;
 use axum::body::Body;
 use http::{Response, StatusCode};
 use matchit::Match;
+use parlor_engines::{EmbeddedEngine, Settings};
 use parlor_hub::Hub;
 use parlor_hub::encode::WireFormat;
 use parlor_hub::engine::Engine;
 use parlor_hub::memory::MemoryEngine;
 use parlor_hub::policy::{Policies, Policy};
-use parlor_net::{Application, EngineIo, Handle, Limits, Memory, Opened, Opening, Origins, Route, Settings};
+use parlor_net::{Application, EngineIo, Handle, Limits, Memory, Opened, Opening, Origins, Route};
 use parlor_proto::codes::Refusal;
 use parlor_proto::limits::FRAGMENTS;
 
@@ -39,7 +41,7 @@ pub struct Server {
     /// Paths where Socket.IO is spoken.
     socket_io: HashMap<String, SocketIoOptions>,
     router: Router,
-    settings: Settings,
+    settings: parlor_net::Settings,
 }
 
 /// What is kept of a room when nobody says more: nothing.
@@ -75,7 +77,7 @@ impl Server {
             registry: Arc::default(),
             socket_io: HashMap::new(),
             router: Router::new(),
-            settings: Settings {
+            settings: parlor_net::Settings {
                 workers,
                 origins,
                 limits: Limits::On,
@@ -182,10 +184,33 @@ impl Server {
         self
     }
 
-    /// Where publications are kept; without it, in memory.
+    /// Where publications are kept; without it, in memory. [`Server::embedded`] is the short way to a store on disk.
     pub fn engine(&mut self, engine: Arc<dyn Engine>) -> &mut Server {
         self.engine = Some(engine);
         self
+    }
+
+    /// Keeps what is kept in a store in this directory, which is made if it is missing: what was acknowledged is on disk,
+    /// and clients of a namespace that recovers come back to the next process too. One process at a time may use it.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let data = directory.path();
+    /// let mut server = parlor::Server::new();
+    /// server.embedded(data)?;
+    /// server.namespace("/").recover(std::time::Duration::from_secs(120));
+    /// let running = server.listen("127.0.0.1:0".parse()?)?;
+    /// # running.stop();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The directory cannot be used; the sentence says why and what to do.
+    pub fn embedded(&mut self, data: impl Into<PathBuf>) -> io::Result<&mut Server> {
+        let engine = EmbeddedEngine::open(Settings::new(data)).map_err(io::Error::other)?;
+        Ok(self.engine(Arc::new(engine)))
     }
 
     /// Threads; without it, one per core.

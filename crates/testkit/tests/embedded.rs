@@ -158,7 +158,7 @@ fn a_store_that_is_not_ours_to_open_is_refused_with_what_to_do() {
     });
     assert_eq!(
         newer,
-        "DIR/parlor.db was written by a newer version of this program (store version 99, this one knows 2); run \
+        "DIR/parlor.db was written by a newer version of this program (store version 99, this one knows 3); run \
          that version, or choose another data directory"
     );
     let foreign = refused_store(|path| {

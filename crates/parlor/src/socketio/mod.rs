@@ -25,6 +25,7 @@ mod entry;
 mod extract;
 mod handler;
 mod handshake;
+mod kept;
 mod namespace;
 mod options;
 mod payload;
