@@ -38,7 +38,7 @@ pub(crate) struct Conversation {
     /// Those that are in.
     pub(super) members: Vec<Socket>,
     pub(super) entering: Vec<Entering>,
-    /// Those of whom the store may know something.
+    /// Those of whom it is not known yet what they have to be given again.
     pub(super) recalling: Vec<Recalling>,
     tasks: Vec<Task>,
     /// Namespaces that this side has put the client out of, and that it has not entered again.
@@ -312,10 +312,12 @@ impl parlor_net::Conversation for Conversation {
         }
     }
 
-    fn closing(&mut self, code: CloseCode, _retry_after: Option<Duration>, _cx: &mut Context<'_>) {
+    fn closing(&mut self, code: CloseCode, _retry_after: Option<Duration>, cx: &mut Context<'_>) {
         if code == CloseCode::GOING_AWAY {
             self.ending.get_or_insert("server shutting down");
         }
+        // The peer may take its time for its goodbye, or be back on another line already.
+        self.members.iter().for_each(|socket| keep_place(socket, cx));
     }
 
     fn closed(&mut self, _code: u16, reason: &str, cx: &mut Context<'_>) {
@@ -324,13 +326,8 @@ impl parlor_net::Conversation for Conversation {
             entering.socket().end();
         }
         for socket in std::mem::take(&mut self.members) {
-            note_progress(&socket, cx);
-            let recovery = &socket.namespace().shared.recovery;
+            keep_place(&socket, cx);
             let reason = if socket.is_put_out() { "server namespace disconnect" } else { reason };
-            match socket.namespace().window() {
-                Some(window) if !socket.is_put_out() => recovery.left(&socket, window, now()),
-                _ => recovery.forget(&socket, now()),
-            }
             socket.end();
             if let Some(running) = disconnected(&socket, reason) {
                 self.start(Task::Handle(running, "disconnect".into()), cx);
@@ -353,6 +350,16 @@ impl Task {
             Task::Handle(_, event) => event,
             Task::Decide(..) | Task::Greet(..) => "connect",
         }
+    }
+}
+
+/// Keeps what a client is given again if it comes back, unless it was put out.
+fn keep_place(socket: &Socket, cx: &mut Context<'_>) {
+    note_progress(socket, cx);
+    let recovery = &socket.namespace().shared.recovery;
+    match socket.namespace().window() {
+        Some(window) if !socket.is_put_out() => recovery.left(socket, window, now()),
+        _ => recovery.forget(socket, now()),
     }
 }
 

@@ -21,7 +21,7 @@ use super::extract::Event;
 use super::kept;
 use super::namespace::{ConnectRefused, Namespace};
 use super::options::format;
-use super::recovery::{self, Away, Progress, tend_every};
+use super::recovery::{self, Away, Found, Progress, tend_every};
 use super::socket::{New, Socket};
 use crate::chat::random;
 use crate::clock::now;
@@ -44,7 +44,7 @@ struct Returned {
     progress: Progress,
 }
 
-/// Somebody who may have been here before this process was: the store is asked.
+/// Somebody who was here before, or says so: its earlier connection has to end first, or the store is asked.
 pub(super) struct Recalling {
     namespace: Namespace,
     auth: Option<Box<Arguments>>,
@@ -98,16 +98,18 @@ impl Conversation {
         };
         let returning = namespace.window().and_then(|_| Returning::read(auth.as_deref()));
         let Some(returning) = returning else { return self.enter_anew(&namespace, auth, cx) };
-        if let Some((away, old)) = namespace.shared.recovery.find(&returning.pid, now()) {
-            if let Some(old) = old.filter(|old| old.connection() != cx.connection()) {
-                old.close();
-            }
-            return self.come_back(&namespace, &returning, away, auth, cx);
-        }
-        if !kept::outlives(cx.hub()) {
-            return self.enter_anew(&namespace, auth, cx);
-        }
-        let found = Box::pin(kept::get(cx.hub(), namespace.name(), &returning.pid, now()));
+        let found: Pin<Box<dyn Future<Output = Option<Away>> + Send>> =
+            match namespace.shared.recovery.find(&returning.pid, now()) {
+                Some(Found::Away(away)) => return self.come_back(&namespace, &returning, away, auth, cx),
+                Some(Found::Here(_)) => {
+                    let (namespace, pid) = (namespace.clone(), Arc::clone(&returning.pid));
+                    Box::pin(async move { namespace.shared.recovery.find_ended(&pid).await })
+                }
+                None if kept::outlives(cx.hub()) => {
+                    Box::pin(kept::get(cx.hub(), namespace.name(), &returning.pid, now()))
+                }
+                None => return self.enter_anew(&namespace, auth, cx),
+            };
         self.recalling.push(Recalling { namespace, auth, returning, found });
         self.poll_recalling(cx);
     }

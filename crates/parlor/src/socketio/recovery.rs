@@ -6,16 +6,20 @@ use std::time::Duration;
 
 use parlor_hub::Heard;
 use parlor_proto::position::Position;
+use tokio::sync::Notify;
 
 use super::kept;
 use super::namespace::Shared;
 use super::socket::{Session, Socket};
+use crate::clock::now;
 
 /// The connections of a namespace that can be recovered, by the secret that their clients hold. Where the engine outlives
 /// this process, so do they: see [`kept`].
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
     state: Mutex<State>,
+    /// Told whenever somebody has gone.
+    gone: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +36,14 @@ enum Saved {
     Here(Socket),
     /// And until when it may come back.
     Away(Away, u64),
+}
+
+/// What is known of somebody who comes back.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// The server has not noticed yet that it went.
+    Here(Socket),
+    Away(Away),
 }
 
 /// What somebody who comes back is given again.
@@ -69,6 +81,8 @@ impl Progress {
 
 /// Connections that are kept while they are away; each is some hundred bytes.
 const SAVED: usize = 100_000;
+/// How long a connection may take to end that is put out for its successor: a worker's turn, usually.
+const ENDS: Duration = Duration::from_secs(2);
 /// How often expired ones are looked for.
 const SWEEP_MS: u64 = 10_000;
 
@@ -96,19 +110,43 @@ impl Recovery {
         }
     }
 
-    /// What is known of the client with this secret, and the connection that it has, if that has not ended yet: nobody
-    /// else holds the secret, so its line is dead. It stays known: an attempt that fails may be made again.
-    pub(super) fn find(&self, pid: &str, now: u64) -> Option<(Away, Option<Socket>)> {
+    /// What is known of the client with this secret. It stays known: an attempt that fails may be made again.
+    pub(super) fn find(&self, pid: &str, now: u64) -> Option<Found> {
         match self.lock().saved.get(pid)? {
-            Saved::Here(socket) => Some((socket.away()?, Some(socket.clone()))),
-            Saved::Away(away, expires) if now < *expires => Some((away.clone(), None)),
+            Saved::Here(socket) => Some(Found::Here(socket.clone())),
+            Saved::Away(away, expires) if now < *expires => Some(Found::Away(away.clone())),
             Saved::Away(..) => None,
+        }
+    }
+
+    /// The same once the connection that the client has is put out. Nobody else holds the secret, so its line is dead,
+    /// and only its end says how far it was.
+    pub(super) async fn find_ended(&self, pid: &str) -> Option<Away> {
+        let ended = async {
+            loop {
+                let gone = self.gone.notified();
+                match self.find(pid, now()) {
+                    Some(Found::Here(socket)) => socket.close(),
+                    Some(Found::Away(away)) => return Some(away),
+                    None => return None,
+                }
+                gone.await;
+            }
+        };
+        match tokio::time::timeout(ENDS, ended).await {
+            Ok(found) => found,
+            // Its worker stands still. What was noted last is true too, only older.
+            Err(_) => match self.find(pid, now())? {
+                Found::Here(socket) => socket.away(),
+                Found::Away(away) => Some(away),
+            },
         }
     }
 
     /// A client has gone and may come back until `window` is over.
     pub(super) fn left(&self, socket: &Socket, window: Duration, now: u64) {
         let (Some(pid), Some(away)) = (socket.pid(), socket.away()) else { return };
+        let _gone = Telling(&self.gone);
         let mut state = self.lock();
         if now >= state.sweep_at {
             state.sweep_at = now + SWEEP_MS;
@@ -132,6 +170,7 @@ impl Recovery {
     /// A client has gone for good.
     pub(super) fn forget(&self, socket: &Socket, now: u64) {
         let Some(pid) = socket.pid() else { return };
+        let _gone = Telling(&self.gone);
         let mut state = self.lock();
         if state.is_here(socket) {
             state.saved.remove(&**pid);
@@ -163,6 +202,15 @@ impl Recovery {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells those who wait, once the table is free again.
+struct Telling<'n>(&'n Notify);
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.0.notify_waiters();
     }
 }
 
