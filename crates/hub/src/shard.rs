@@ -22,6 +22,7 @@ use crate::publication::{Author, Publication};
 use crate::rooms::RoomKey;
 use crate::slots::Slots;
 use parlor_proto::codes::{CloseCode, Refusal};
+use parlor_proto::limits::RESUME_MAX;
 use parlor_proto::position::Position;
 
 /// A worker's share of the hub.
@@ -76,6 +77,7 @@ pub(crate) struct Joined {
     format: WireFormat,
     /// The newest publication with a selector, or of a replay, that was for it.
     given: u64,
+    quiet: Option<Box<Quiet>>,
 }
 
 /// How far a connection is in the log of a room where not everything is for everybody.
@@ -85,6 +87,28 @@ pub struct Heard {
     pub passed: Position,
     /// The offset of the newest publication that was; 0 if none was since it joined.
     pub given: u64,
+    /// The last long times before in which nothing was.
+    pub quiet: [Option<Quiet>; 2],
+}
+
+/// A part of a room's log of which nothing was for a connection. Who comes back after a long silence and has not got what
+/// ended it goes on behind the silence; what it got before may not be kept any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quiet {
+    /// Nothing after this offset was for it, ...
+    pub after: u64,
+    /// ... up to here.
+    pub until: Position,
+}
+
+/// Publications that make a silence long: half of what a resume may give.
+const SILENCE: u64 = RESUME_MAX as u64 / 2;
+
+impl Quiet {
+    /// The silence that the next publication after `until` ends, if it was a long one.
+    fn ended(after: u64, until: Option<Position>) -> Option<Quiet> {
+        until.filter(|until| until.offset > after + SILENCE).map(|until| Quiet { after, until })
+    }
 }
 
 const CATCHING_UP: u32 = u32::MAX;
@@ -99,6 +123,7 @@ pub(crate) struct ShardRoom {
     /// The newest publication that was delivered here, and the offset of the newest one without a selector.
     passed: Option<Position>,
     given: u64,
+    quiet: Option<Quiet>,
 }
 
 /// A connection's entry in a room, with the facts that the fan-out needs.

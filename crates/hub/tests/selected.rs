@@ -194,8 +194,9 @@ fn what_was_given_is_told_from_what_only_passed() {
     waiting(&mut shards, &[ann, bob]);
     assert_eq!(shards[0].heard(ann, &everybody), None, "nothing was delivered yet");
     let mut publish = |rooms: &[&str]| {
-        let publish = publish(&everybody, rooms, &[], true);
-        let done = Box::new(|result: Result<_, _>| drop(result.unwrap()));
+        let mut publish = publish(&everybody, rooms, &[], true);
+        publish.delivery = publish.delivery.filter(|_| !rooms.is_empty());
+        let done = Box::new(|result: Result<_, _>| assert!(result.is_ok()));
         hub.publish(Publisher::Application(None), publish, NOW, done);
         waiting(&mut shards, &[ann, bob]);
         [ann, bob].map(|person| {
@@ -207,8 +208,22 @@ fn what_was_given_is_told_from_what_only_passed() {
     assert_eq!(publish(&["a"]), [(2, 2), (2, 0)]);
     assert_eq!(publish(&["b"]), [(3, 2), (3, 3)]);
     assert_eq!(publish(&[]), [(4, 4), (4, 4)]);
+    for _ in 0..600 {
+        publish(&["b"]);
+    }
+    assert_eq!(publish(&["a"])[0], (605, 605));
+    for _ in 0..600 {
+        publish(&["b"]);
+    }
+    assert_eq!(publish(&[])[0], (1206, 1206));
+    let quiet = shards[0].heard(ann, &everybody).unwrap().quiet;
+    assert_eq!(
+        quiet.map(|quiet| quiet.map(|quiet| (quiet.after, quiet.until.offset))),
+        [Some((4, 604)), Some((605, 1205))],
+    );
+    assert_eq!(shards[0].heard(bob, &everybody).unwrap().quiet, [None; 2], "it was never quiet for bob");
     // It is known after it has left everything, too: that is when it is wanted.
     shards[0].leave_everything(ann, NOW);
     shards[0].leave_everything(ann, NOW);
-    assert_eq!(shards[0].heard(ann, &everybody).map(|heard| heard.given), Some(4));
+    assert_eq!(shards[0].heard(ann, &everybody).map(|heard| heard.given), Some(1206));
 }

@@ -179,6 +179,16 @@ impl Context<'_> {
         self.outgoing.push(Outgoing::Publications(format, publications));
     }
 
+    /// Enters rooms without getting what is published there yet, as [`Shard::wait_in`]. `false`: they are too many.
+    pub fn wait_in<'r>(&mut self, rooms: impl IntoIterator<Item = &'r RoomName>) -> bool {
+        rooms.into_iter().all(|room| self.shard.wait_in(self.connection, room, self.now))
+    }
+
+    /// Goes live in all of these rooms, or in none: see [`Shard::go_live_in`].
+    pub fn go_live_in(&mut self, rooms: &[(RoomName, u64)]) -> bool {
+        self.shard.go_live_in(self.connection, rooms)
+    }
+
     /// How far this connection is in a room's log of which not everything is for it; also when it is over.
     pub fn heard(&self, room: &RoomName) -> Option<Heard> {
         self.shard.heard(self.connection, room)

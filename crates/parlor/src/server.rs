@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -37,6 +38,7 @@ pub struct Server {
     rooms: Rooms,
     engine: Option<Arc<dyn Engine>>,
     chat: bool,
+    chat_recovery: Option<Duration>,
     registry: Arc<Registry>,
     /// Paths where Socket.IO is spoken.
     socket_io: HashMap<String, SocketIoOptions>,
@@ -74,6 +76,7 @@ impl Server {
             rooms: Rooms::default(),
             engine: None,
             chat: false,
+            chat_recovery: None,
             registry: Arc::default(),
             socket_io: HashMap::new(),
             router: Router::new(),
@@ -178,6 +181,14 @@ impl Server {
         self
     }
 
+    /// Has the chat recover its Socket.IO clients: who is back within `window` is given what its rooms and direct
+    /// conversations have had meanwhile, and `socket.recovered` is true, or it is a new connection. Events have one more
+    /// argument then, as with [`Namespace::recover`].
+    pub fn recover_chat(&mut self, window: Duration) -> &mut Server {
+        self.chat_recovery = Some(window);
+        self
+    }
+
     /// Answers everything that is neither a WebSocket route nor a page.
     pub fn router(&mut self, router: Router) -> &mut Server {
         self.router = router;
@@ -274,7 +285,7 @@ impl Server {
         let server = parlor_net::Server::bind(address, engine, settings)?;
         let address = server.address()?;
         self.rooms.open(server.hub());
-        let chat = self.chat.then(|| Chat::new(Arc::clone(server.hub())));
+        let chat = self.chat.then(|| Chat::new(Arc::clone(server.hub()), self.chat_recovery));
         registry.start(Arc::clone(server.hub()));
         let router = finish(server.hub(), self.router);
         let routes = Routes { raw, pages: self.pages, chat, registry, socket_io };
@@ -351,7 +362,7 @@ impl Application for Routes {
             });
         }
         if self.chat_socket_io(path).is_some() {
-            return Some(Chat::socket_io_route());
+            return self.chat.as_ref().map(Chat::socket_io_route);
         }
         match self.raw(path) {
             Some(raw) => Some(raw.value.route()),

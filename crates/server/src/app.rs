@@ -34,6 +34,9 @@ pub(crate) fn serve(settings: &Settings) -> Result<()> {
         })
         .limits(settings.limits)
         .memory(Memory::of_this_process(settings.memory));
+    if let Some(window) = settings.recovery {
+        server.recover_chat(window);
+    }
     if let Some(workers) = settings.workers {
         server.workers(workers);
     }

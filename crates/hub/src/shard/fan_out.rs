@@ -9,7 +9,7 @@ use parlor_proto::codes::CloseCode;
 use parlor_proto::name::RoomName;
 use parlor_proto::position::Position;
 
-use super::{Entry, Event, Shard, mark};
+use super::{Entry, Event, Quiet, Shard, mark};
 use crate::encode::{self, WireFormat};
 use crate::mailbox::Mail;
 use crate::publication::Publication;
@@ -149,6 +149,9 @@ impl Shard {
         let mut encoded = encode::Run::new(run, self.hub.mailboxes.len() > 1);
         let first =
             run.first().and_then(|publication| publication.place).map_or(u64::MAX, |place| place.offset);
+        if first != u64::MAX {
+            room.quiet = Quiet::ended(room.given, room.passed).or(room.quiet);
+        }
         let except = run.first().and_then(|publication| publication.except);
         let mut slow = false;
         for subscriber in &room.live {
@@ -199,7 +202,9 @@ impl Shard {
         let offset = publication.place.map_or(u64::MAX, |place| place.offset);
         let elsewhere: Vec<RoomKey> =
             delivery.selector.rooms.iter().filter_map(|room| self.keys.get(room).copied()).collect();
-        let own = self.rooms.get(&key).map_or(&[][..], |room| &room.live);
+        let own = self.rooms.get(&key);
+        let (given_to_all, passed) = own.map_or((0, None), |room| (room.given, room.passed));
+        let own = own.map_or(&[][..], |room| &room.live);
         let mut given = Vec::new();
         let mut slow = Vec::new();
         for slot in slots {
@@ -211,7 +216,11 @@ impl Shard {
                     .filter(|subscriber| offset > subscriber.after)
                     .map(|subscriber| {
                         // Noted before it is known whether it fits: what does not fit is missing all the same.
-                        joined.given = publication.place.map_or(joined.given, |place| place.offset);
+                        if let Some(place) = publication.place {
+                            let silence = Quiet::ended(joined.given.max(given_to_all), passed);
+                            joined.quiet = silence.map(Box::new).or(joined.quiet.take());
+                            joined.given = place.offset;
+                        }
                         subscriber.format
                     }),
                 // Who is not in it at all gets it where it is live.

@@ -3,7 +3,7 @@
 use parlor_proto::limits::ROOMS_PER_CONNECTION;
 use parlor_proto::name::RoomName;
 
-use super::{CATCHING_UP, Entry, Heard, Joined, Shard, ShardRoom, Subscriber};
+use super::{CATCHING_UP, Entry, Heard, Joined, Quiet, Shard, ShardRoom, Subscriber};
 use crate::command::Ticket;
 use crate::connection::ConnectionId;
 use crate::encode::WireFormat;
@@ -47,7 +47,7 @@ impl Shard {
                 let index = std::mem::replace(&mut joined.index, CATCHING_UP);
                 self.remove_from_live(key, index);
             }
-            None => entry.rooms.push(Joined { key, index: CATCHING_UP, format, given: 0 }),
+            None => entry.rooms.push(Joined { key, index: CATCHING_UP, format, given: 0, quiet: None }),
         }
         let room = self.room_of(name, key);
         room.catching_up.retain(|waiting| waiting.slot != slot);
@@ -71,7 +71,7 @@ impl Shard {
             return;
         };
         let joined = entry.rooms.len();
-        entry.rooms.push(Joined { key, index: CATCHING_UP, format, given: 0 });
+        entry.rooms.push(Joined { key, index: CATCHING_UP, format, given: 0, quiet: None });
         let room = self.room_of(name, key);
         let index = room.live.len() as u32;
         room.live.push(Subscriber { slot, format, after: 0 });
@@ -85,7 +85,7 @@ impl Shard {
         self.rooms.entry(key).or_insert_with(|| {
             self.keys.insert(name.clone(), key);
             let name = name.clone();
-            ShardRoom { name, live: Vec::new(), catching_up: Vec::new(), passed: None, given: 0 }
+            ShardRoom { name, live: Vec::new(), catching_up: Vec::new(), passed: None, given: 0, quiet: None }
         })
     }
 
@@ -113,7 +113,11 @@ impl Shard {
 
     fn heard_in(&self, joined: &Joined) -> Option<Heard> {
         let room = self.rooms.get(&joined.key).filter(|_| joined.index != CATCHING_UP)?;
-        Some(Heard { passed: room.passed?, given: room.given.max(joined.given) })
+        // What was for everybody ended a silence for this one only if nothing else had since.
+        let of_all = room.quiet.filter(|quiet| joined.given < quiet.until.offset);
+        let of_all = of_all.map(|quiet| Quiet { after: quiet.after.max(joined.given), ..quiet });
+        let quiet = [joined.quiet.as_deref().copied(), of_all];
+        Some(Heard { passed: room.passed?, given: room.given.max(joined.given), quiet })
     }
 
     /// How far a connection is in the logs of everybody in a namespace: the only ones of which a part is for it.

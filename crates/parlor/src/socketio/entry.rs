@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parlor_hub::command::Joined;
 use parlor_hub::engine::Begin;
-use parlor_hub::{Command, Heard, Reply, Ticket, socketio};
+use parlor_hub::{Command, Reply, Ticket, socketio};
 use parlor_net::Context;
 use parlor_proto::codes::Refusal;
 use parlor_proto::engineio::Revision;
@@ -21,7 +21,7 @@ use super::extract::Event;
 use super::kept;
 use super::namespace::{ConnectRefused, Namespace};
 use super::options::format;
-use super::recovery::{self, Away, Found, Progress, tend_every};
+use super::recovery::{self, Away, Found, Progress, nothing_since, tend_every};
 use super::socket::{New, Socket};
 use crate::chat::random;
 use crate::clock::now;
@@ -198,8 +198,7 @@ impl Conversation {
         cx: &mut Context<'_>,
     ) {
         let since = away.progress.since(returning.last);
-        let heard = Heard { passed: since, given: 0 };
-        let progress = Progress { heard, ..away.progress };
+        let progress = Progress { heard: nothing_since(since), ..away.progress };
         let pid = Some(Arc::clone(&returning.pid));
         let socket = self.socket(namespace, away.id, pid, auth.clone(), true, cx);
         socket.restore(&away.rooms, away.session);

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use parlor_hub::engine::{Done, Expect};
 use parlor_hub::policy::Ack;
-use parlor_hub::{Heard, Hub};
+use parlor_hub::{Heard, Hub, Quiet};
 use parlor_proto::position::Position;
 use parlor_proto::socketio::Arguments;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,8 @@ struct Kept {
     entered: String,
     passed: String,
     given: u64,
+    /// Pairs of an offset and a position.
+    quiet: Vec<(u64, String)>,
 }
 
 /// A value of a session: its JSON text, and its attachments in base64.
@@ -82,8 +84,8 @@ fn hub_of(socket: &Socket) -> Option<&Arc<Hub>> {
     Some(socket.hub()).filter(|hub| outlives(hub))
 }
 
-/// The secret itself is nowhere written down.
-fn key(namespace: &str, pid: &str) -> String {
+/// The key of a record: the secret itself is nowhere written down.
+pub(crate) fn key(namespace: &str, pid: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(pid.as_bytes());
     hash.update(b"#");
@@ -105,6 +107,7 @@ impl Kept {
             entered: entered.to_string(),
             passed: heard.passed.to_string(),
             given: heard.given,
+            quiet: heard.quiet.iter().flatten().map(|quiet| (quiet.after, quiet.until.to_string())).collect(),
         }
     }
 
@@ -115,7 +118,10 @@ impl Kept {
         };
         let session = self.session.into_iter().map(|(key, kept)| Some((key, value(kept)?)));
         let position = |text: &str| text.parse::<Position>().ok();
-        let heard = Heard { passed: position(&self.passed)?, given: self.given };
+        let mut quiet =
+            self.quiet.iter().map(|(after, until)| Some(Quiet { after: *after, until: position(until)? }));
+        let quiet = [quiet.next().flatten(), quiet.next().flatten()];
+        let heard = Heard { passed: position(&self.passed)?, given: self.given, quiet };
         Some(Away {
             id: self.sid.into(),
             rooms: self.rooms,
@@ -139,11 +145,12 @@ mod tests {
             ("name", Arguments::one("ann").unwrap()),
             ("key", Arguments::one(&Binary(vec![0, 255].into())).unwrap()),
         ];
+        let quiet = [Some(Quiet { after: 1, until: at(3) }), None];
         let away = Away {
             id: "sid".into(),
             rooms: vec!["b\u{fc}ro".into(), "a".into()],
             session: session.map(|(key, value)| (key.to_owned(), value)).into(),
-            progress: Progress { entered: at(1), heard: Heard { passed: at(9), given: 4 } },
+            progress: Progress { entered: at(1), heard: Heard { passed: at(9), given: 4, quiet } },
         };
         let text = serde_json::to_string(&Kept::of(&away)).unwrap();
         let back = serde_json::from_str::<Kept>(&text).unwrap().read().unwrap();

@@ -25,7 +25,7 @@ mod entry;
 mod extract;
 mod handler;
 mod handshake;
-mod kept;
+pub(crate) mod kept;
 mod namespace;
 mod options;
 mod payload;

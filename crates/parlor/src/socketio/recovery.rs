@@ -67,16 +67,25 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(entered: Position) -> Progress {
-        Progress { entered, heard: Heard { passed: entered, given: 0 } }
+        Progress { entered, heard: nothing_since(entered) }
     }
 
     /// Behind which position it has to be told everything; `last` is the position of the last event that it got.
     pub(super) fn since(&self, last: Option<Position>) -> Position {
         let last = last.unwrap_or(self.entered);
-        let Heard { passed, given } = self.heard;
-        let has_all = last.epoch == passed.epoch && last.offset >= given;
-        if has_all && passed.offset > last.offset { passed } else { last }
+        let Heard { passed, given, quiet } = self.heard;
+        let silences = quiet.iter().flatten().map(|quiet| (quiet.after, quiet.until));
+        // Of what lies between the two, nothing was for it.
+        let skips = silences.chain([(given, passed)]).filter(|(after, until)| {
+            last.epoch == until.epoch && last.offset >= *after && last.offset < until.offset
+        });
+        skips.map(|(_, until)| until).max_by_key(|until| until.offset).unwrap_or(last)
     }
+}
+
+/// Of a client that has everything up to here.
+pub(super) fn nothing_since(passed: Position) -> Heard {
+    Heard { passed, given: 0, quiet: [None; 2] }
 }
 
 /// Connections that are kept while they are away; each is some hundred bytes.
@@ -224,6 +233,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use parlor_hub::Quiet;
     use parlor_proto::position::{Epoch, MessageId};
 
     use super::*;
@@ -234,7 +244,8 @@ mod tests {
 
     #[track_caller]
     fn check(passed: u64, given: u64, last: Option<u64>, expected: u64) {
-        let progress = Progress { entered: at(10), heard: Heard { passed: at(passed), given } };
+        let quiet = [None, Some(Quiet { after: 12, until: at(30) })];
+        let progress = Progress { entered: at(10), heard: Heard { passed: at(passed), given, quiet } };
         assert_eq!(progress.since(last.map(at)), at(expected), "{passed} {given} {last:?}");
     }
 
@@ -248,8 +259,12 @@ mod tests {
         check(5_000, 40, Some(39), 39);
         // What the server has written down is older than what the client knows.
         check(50, 40, Some(60), 60);
+        // It was long silent before what it did not get.
+        check(5_000, 40, Some(12), 30);
+        check(5_000, 40, Some(29), 30);
+        check(5_000, 40, Some(11), 11);
         let other = Position { epoch: Epoch(8), ..at(60) };
-        let progress = Progress { entered: at(10), heard: Heard { passed: at(5_000), given: 40 } };
+        let progress = Progress::new(at(5_000));
         assert_eq!(progress.since(Some(other)), other);
     }
 }

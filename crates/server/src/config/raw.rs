@@ -28,7 +28,7 @@ pub(super) enum Kind {
 }
 
 /// All settings, in the order in which people need them.
-pub(crate) const SETTINGS: [Setting; 8] = [
+pub(crate) const SETTINGS: [Setting; 9] = [
     Setting {
         name: "listen",
         kind: Kind::Text,
@@ -56,6 +56,13 @@ pub(crate) const SETTINGS: [Setting; 8] = [
         default: "[]",
         example: "origin = [\"https://app.example\"]",
         help: "Pages of these origins may connect besides Parlor's own; may be repeated",
+    },
+    Setting {
+        name: "recovery",
+        kind: Kind::Number,
+        default: "",
+        example: "recovery = 120",
+        help: "Seconds for which a Socket.IO client may be away and is then given what it missed (connection state recovery); off if it is not given, because it adds an argument to every event",
     },
     Setting {
         name: "workers",

@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use parlor::Limits;
 use tracing_subscriber::EnvFilter;
@@ -16,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) engine: EngineKind,
     pub(crate) origins: Vec<String>,
+    /// How long a client of Socket.IO may be away and still be recovered. `None`: not at all.
+    pub(crate) recovery: Option<Duration>,
     /// `None`: one per core.
     pub(crate) workers: Option<usize>,
     /// Bytes. `None`: what the machine or the container has.
@@ -37,6 +40,9 @@ pub(crate) enum EngineKind {
 /// More threads than any machine has cores are a slip.
 const MAX_WORKERS: usize = 1024;
 
+/// Whoever was away for a day reads the history instead.
+const MAX_RECOVERY: u64 = 24 * 60 * 60;
+
 impl Settings {
     /// Checks every value; `all` has each setting of the table.
     pub(super) fn check(all: &[(&'static str, Given)]) -> Result<Self, Wrong> {
@@ -48,6 +54,10 @@ impl Settings {
             engine: value("engine")
                 .parse("is no engine of this version; there are embedded and memory", engine)?,
             origins: value("origin").each("is no origin: scheme, host and port, without a path", origin)?,
+            recovery: value("recovery").optional("is no number of seconds from 1 to 86400", |text| {
+                let seconds = text.parse().ok().filter(|number| (1..=MAX_RECOVERY).contains(number))?;
+                Some(Duration::from_secs(seconds))
+            })?,
             workers: value("workers").optional("is no number from 1 to 1024", |text| {
                 text.parse().ok().filter(|number| (1..=MAX_WORKERS).contains(number))
             })?,
@@ -148,6 +158,7 @@ mod tests {
         assert_eq!(with("listen", "[::1]:9").unwrap().listen.port(), 9);
         assert_eq!(with("engine", "memory").unwrap().engine, EngineKind::Memory);
         assert_eq!(with("origin", "https://App.example/").unwrap().origins, ["https://app.example"]);
+        assert_eq!(with("recovery", "120").unwrap().recovery, Some(Duration::from_secs(120)));
         assert_eq!(with("workers", "3").unwrap().workers, Some(3));
         assert_eq!(with("memory", "64").unwrap().memory, Some(64 << 20));
         assert_eq!(with("no_limits", "on").unwrap().limits, Limits::Off);
@@ -172,6 +183,11 @@ mod tests {
                 "memory",
                 "2G",
                 "--memory: \"2G\" is no number of megabytes from 16 up; an example is memory = 2048",
+            ),
+            (
+                "recovery",
+                "2m",
+                "--recovery: \"2m\" is no number of seconds from 1 to 86400; an example is recovery = 120",
             ),
             ("workers", "0", "--workers: \"0\" is no number from 1 to 1024; an example is workers = 4"),
             (
