@@ -42,6 +42,15 @@ async function recovered(peer, sid) {
   assert.deepEqual(await peer.joined(), { sid, ns: peer.welcome.ns, recovered: true });
 }
 
+/** Says so many things to one other client, as many at a time as may wait for it. */
+async function talk(from, to, count) {
+  for (let n = 0; n < count; n++) {
+    from.emit("private", to.sid, n);
+    if (n % 500 !== 499) continue;
+    for (let m = n - 499; m <= n; m++) assert.deepEqual(await to.hears("private"), [{ from: from.sid, payload: m }]);
+  }
+}
+
 for (const [name, transports] of Object.entries(TRANSPORTS)) {
   const check = (title, run) => test(`${name}: ${title}`, { skip }, run);
 
@@ -80,6 +89,25 @@ for (const [name, transports] of Object.entries(TRANSPORTS)) {
     }
     await two.leaves.ask("add", 0, 0);
     assert.equal(two.leaves.unread("private"), 0);
+  });
+
+  // Time is not waited for: what makes an idle time long is that the log keeps nothing of what was last heard. It keeps
+  // 2,000 events, so that 2,500 for others stand for hours.
+  check("a client that heard nothing while the log passed it by is recovered, again and again", async () => {
+    const two = await couple(transports);
+    const { sid } = two.leaves;
+    const third = await Peer.join(demo.url);
+    for (let round = 0; round < 3; round++) {
+      await talk(two.stays, third, 2500);
+      await cut(two);
+      if (round > 0) two.stays.emit("all", round);
+      await two.stays.ask("add", 0, 0);
+      two.line.mend();
+      await recovered(two.leaves, sid);
+      if (round > 0) assert.deepEqual(await two.leaves.hears("all"), [round]);
+    }
+    await two.leaves.ask("add", 0, 0);
+    assert.equal(two.leaves.unread("all"), 0);
   });
 
   check("attempts that fail on the way back take nothing from the one that succeeds", async () => {
@@ -248,6 +276,7 @@ for (const [name, transports] of Object.entries(TRANSPORTS)) {
   test(`${name}: a client that is back before the server noticed the cut is recovered`, { skip: beyondNode("DEMO_BIN", "a session is kept only when its socket is seen to end") }, async () => {
     const { line, stays, leaves } = await couple(transports);
     const { sid } = leaves;
+    await talk(stays, await Peer.join(demo.url), 2500);
     for (const n of [1, 2, 3]) {
       line.freeze();
       await leaves.ends();

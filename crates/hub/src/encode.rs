@@ -32,13 +32,25 @@ pub enum WireFormat {
     MsgpackOffset = 6,
     /// The native protocol's objects as events of Socket.IO, named by their `type`.
     SocketIoNative = 7,
+    /// The same with a place behind those that are publications of a log, for clients that can be recovered.
+    SocketIoNativeOffset = 10,
     /// `Raw` as messages of Engine.IO 4: a digit stands in front of text.
     EngineIo = 8,
     /// `Raw` as messages of Engine.IO 3: in front of bytes too.
     EngineIoV3 = 9,
 }
 
-const FORMATS: usize = 10;
+const FORMATS: usize = 11;
+
+impl WireFormat {
+    /// For pages of one room's log: a place in them would turn back the place that the client has in all its rooms.
+    pub(crate) fn replayed(self) -> WireFormat {
+        match self {
+            WireFormat::SocketIoNativeOffset => WireFormat::SocketIoNative,
+            other => other,
+        }
+    }
+}
 
 /// A publication's encoded forms, each made on first need. Most are needed in the native form only.
 #[derive(Debug, Default)]
@@ -63,7 +75,8 @@ pub(crate) fn publication(publication: &Publication, format: WireFormat) -> Byte
         WireFormat::Raw => raw(publication, b"", b""),
         WireFormat::EngineIo => raw(publication, b"4", b""),
         WireFormat::EngineIoV3 => raw(publication, b"4", &[4]),
-        WireFormat::SocketIoNative => native_event(publication),
+        WireFormat::SocketIoNative => native_event(publication, None),
+        WireFormat::SocketIoNativeOffset => native_event(publication, socketio::Place::of(publication)),
         _ => event(publication, format),
     };
     publication.encodings.of(format).get_or_init(encode).clone()
@@ -105,16 +118,17 @@ fn event(publication: &Publication, format: WireFormat) -> Bytes {
 }
 
 /// The native protocol's object of a publication as an event; bytes in it stay bytes.
-fn native_event(publication: &Publication) -> Bytes {
+fn native_event(publication: &Publication, place: Option<socketio::Place>) -> Bytes {
+    let place = place.map(|place| place.to_string());
     let mut object = Vec::with_capacity(256);
     match &publication.form {
         Form::Attached { count: 1, attachments, .. } => {
             native::entry(&mut object, &entry_with(publication, publication.values()));
-            socketio::native_event_with(&object, attachments)
+            socketio::native_event_with(&object, attachments, place.as_deref())
         }
         _ => {
             native::entry(&mut object, &entry(publication));
-            socketio::native_event(&object)
+            socketio::native_event_with(&object, &[], place.as_deref())
         }
     }
 }
@@ -178,6 +192,8 @@ pub(crate) fn read(notice: &ReadNotice, format: WireFormat) -> Option<Bytes> {
 }
 
 fn push(encodings: &Encodings, format: WireFormat, write: impl FnOnce(&mut Vec<u8>)) -> Option<Bytes> {
+    // What is no publication has no place.
+    let format = format.replayed();
     if !matches!(format, WireFormat::Native | WireFormat::SocketIoNative) {
         return None;
     }

@@ -244,7 +244,7 @@ impl Shard {
         let last = page.messages.last().and_then(|publication| publication.place);
         let after = last.map_or(after, |place| place.offset);
         waiting.state = State::Reading(after);
-        let format = self.format_in(slot, key);
+        let format = self.format_in(slot, key).replayed();
         self.send_publications(slot, format, &page.messages);
         if page.more {
             self.hungry.push((slot, key));
@@ -326,8 +326,19 @@ enum Arrival {
 }
 
 impl Hub {
+    /// The newest offset that was delivered in a room, as long as somebody is in it; `None` if nothing was.
+    pub(crate) fn delivered(&self, name: &RoomName) -> Option<u64> {
+        self.rooms.lock(name).get(name)?.head
+    }
+
     /// Counts a subscriber in, under the room's lock.
-    fn enter_room(&self, worker: u16, name: &RoomName, author: Option<&Author>, now: u64) -> RoomKey {
+    pub(crate) fn enter_room(
+        &self,
+        worker: u16,
+        name: &RoomName,
+        author: Option<&Author>,
+        now: u64,
+    ) -> RoomKey {
         let policy = self.policy(name);
         let mut table = self.rooms.lock(name);
         let room = self.rooms.entry(&mut table, name, policy, now);

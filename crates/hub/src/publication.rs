@@ -120,13 +120,20 @@ impl Form {
 }
 
 /// How a publication reaches fewer than all subscribers of its room, or asks them something. Only what an application
-/// emits has it. The selector is kept with the publication in rings, so that a replay knows whom it was for.
+/// emits has it. The selector is kept with the publication, so that a replay knows whom it was for.
 #[derive(Debug, Default)]
 pub struct Delivery {
     pub selector: Selector,
     /// Whoever has something waiting does without it.
     pub volatile: bool,
     pub ack: Option<AwaitedAck>,
+}
+
+impl Delivery {
+    /// That of a publication which an engine gives back: what is volatile or asks for acks is never stored.
+    pub fn stored(selector: Selector) -> Delivery {
+        Delivery { selector, volatile: false, ack: None }
+    }
 }
 
 /// Where a stored publication lies.

@@ -22,6 +22,8 @@ use crate::publication::{Author, Publication};
 use crate::rooms::RoomKey;
 use crate::slots::Slots;
 use parlor_proto::codes::{CloseCode, Refusal};
+use parlor_proto::limits::RESUME_MAX;
+use parlor_proto::position::Position;
 
 /// A worker's share of the hub.
 #[derive(Debug)]
@@ -60,6 +62,8 @@ pub(crate) struct Entry {
     pub(crate) id: ConnectionId,
     pub(crate) author: Option<Author>,
     pub(crate) rooms: Vec<Joined>,
+    /// What it had heard of the rooms that it was in when it left them all.
+    heard: Vec<(RoomName, Heard)>,
 }
 
 const _: () = assert!(std::mem::offset_of!(Entry, dirty) < 64 && size_of::<Option<Entry>>() <= 192);
@@ -71,6 +75,40 @@ pub(crate) struct Joined {
     /// Where it stands in `ShardRoom::live`; `u32::MAX` while it is catching up.
     index: u32,
     format: WireFormat,
+    /// The newest publication with a selector, or of a replay, that was for it.
+    given: u64,
+    quiet: Option<Box<Quiet>>,
+}
+
+/// How far a connection is in the log of a room where not everything is for everybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Everything up to here that is for it was queued for it.
+    pub passed: Position,
+    /// The offset of the newest publication that was; 0 if none was since it joined.
+    pub given: u64,
+    /// The last long times before in which nothing was.
+    pub quiet: [Option<Quiet>; 2],
+}
+
+/// A part of a room's log of which nothing was for a connection. Who comes back after a long silence and has not got what
+/// ended it goes on behind the silence; what it got before may not be kept any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quiet {
+    /// Nothing after this offset was for it, ...
+    pub after: u64,
+    /// ... up to here.
+    pub until: Position,
+}
+
+/// Publications that make a silence long: half of what a resume may give.
+const SILENCE: u64 = RESUME_MAX as u64 / 2;
+
+impl Quiet {
+    /// The silence that the next publication after `until` ends, if it was a long one.
+    fn ended(after: u64, until: Option<Position>) -> Option<Quiet> {
+        until.filter(|until| until.offset > after + SILENCE).map(|until| Quiet { after, until })
+    }
 }
 
 const CATCHING_UP: u32 = u32::MAX;
@@ -82,6 +120,10 @@ pub(crate) struct ShardRoom {
     /// Dense, in no order: the fan-out walks it.
     live: Vec<Subscriber>,
     pub(crate) catching_up: Vec<CatchingUp>,
+    /// The newest publication that was delivered here, and the offset of the newest one without a selector.
+    passed: Option<Position>,
+    given: u64,
+    quiet: Option<Quiet>,
 }
 
 /// A connection's entry in a room, with the facts that the fan-out needs.
@@ -159,6 +201,7 @@ impl Shard {
                 dirty: false,
                 left: false,
                 cut: None,
+                heard: Vec::new(),
             },
         );
         id
@@ -174,8 +217,11 @@ impl Shard {
 
     /// Takes a connection out of its rooms and from its account: from now on it gets only what is sent to it alone.
     pub fn leave_everything(&mut self, id: ConnectionId, now: u64) {
+        let heard = self.heard_of_logs(id);
         let Some(entry) = self.entry_mut(id) else { return };
         entry.left = true;
+        // It may be done a second time, when there is nothing to leave any more.
+        entry.heard.extend(heard);
         for joined in std::mem::take(&mut entry.rooms) {
             self.remove_subscriber(id.slot(), &joined, now);
         }

@@ -1,15 +1,19 @@
 //! Socket.IO's side of the hub: which hub room is which room of a namespace, and packets as whole frames.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
 
 use bytes::Bytes;
 use parlor_proto::limits::ATTACHMENTS;
 use parlor_proto::name::RoomName;
+use parlor_proto::position::{BadPlace, Position};
 use parlor_proto::socketio::{Arguments, MAIN, encode, msgpack};
 use parlor_proto::ws::Kind;
 use parlor_proto::ws::frame::{self, Opcode};
 
 use crate::encode::WireFormat;
+use crate::publication::Publication;
 
 /// What the names of rooms begin with that hold everybody in a namespace.
 const EVERYBODY: &str = "$n:";
@@ -112,16 +116,51 @@ pub fn disconnect(format: WireFormat, namespace: &str) -> Bytes {
 
 /// Frames of `["type",{…}]` for an object of the native protocol, which begins with its `type`.
 pub fn native_event(object: &[u8]) -> Bytes {
-    native_event_with(object, &[])
+    native_event_with(object, &[], None)
 }
 
-/// The same with attachments, for which placeholders stand in the object.
-pub(crate) fn native_event_with(object: &[u8], attachments: &[Bytes]) -> Bytes {
+/// The same with attachments, for which placeholders stand in the object, and a place.
+pub(crate) fn native_event_with(object: &[u8], attachments: &[Bytes], place: Option<&str>) -> Bytes {
     let kind = object.strip_prefix(b"{\"type\":\"").unwrap_or_default();
     let kind = &kind[..kind.iter().position(|&byte| byte == b'"').unwrap_or(0)];
     let (name, object) = (String::from_utf8_lossy(kind), String::from_utf8_lossy(object));
     let arguments = Arguments::from_parts(object, 1, attachments.to_vec());
-    event(WireFormat::SocketIo, MAIN, None, &name, &arguments, None)
+    event(WireFormat::SocketIo, MAIN, None, &name, &arguments, place)
+}
+
+/// A place in all rooms that a client follows: behind this publication, in the order of the whole store. The position in
+/// its room proves that it is still the same one. On the wire one opaque string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub seq: u64,
+    pub position: Position,
+    pub room: RoomName,
+}
+
+impl Place {
+    /// `None`: it is not stored.
+    pub fn of(publication: &Publication) -> Option<Place> {
+        let (seq, position) = (publication.place?.seq, publication.position()?);
+        Some(Place { seq, position, room: publication.room.clone() })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.seq, self.position, self.room.as_str())
+    }
+}
+
+impl FromStr for Place {
+    type Err = BadPlace;
+
+    fn from_str(text: &str) -> Result<Place, BadPlace> {
+        let mut parts = text.splitn(3, '/');
+        let mut next = || parts.next().ok_or(BadPlace);
+        let (seq, position, room) = (next()?, next()?, next()?);
+        let seq = seq.parse().map_err(|_| BadPlace)?;
+        Ok(Place { seq, position: position.parse()?, room: RoomName::internal(room) })
+    }
 }
 
 fn packet(
@@ -188,6 +227,20 @@ mod tests {
         assert_eq!(event(WireFormat::SocketIo), [&text[..], b"\x82\x02ab"].concat());
         assert_eq!(event(WireFormat::SocketIoV3), [&text[..], b"\x82\x03\x04ab"].concat());
         assert_eq!(event(WireFormat::Msgpack)[0], 0x82);
+    }
+
+    #[test]
+    fn a_place_is_one_string_and_names_any_room() {
+        let place = Place {
+            seq: 65_536,
+            position: "k3.42.01K0X1PB1X008J4CT4ANK7F24S".parse().unwrap(),
+            room: RoomName::internal("a/b"),
+        };
+        let text = "65536/k3.42.01K0X1PB1X008J4CT4ANK7F24S/a/b";
+        assert_eq!((place.to_string().as_str(), text.parse()), (text, Ok(place)));
+        for bad in ["", "1", "1/k3.42.0", "x/k3.42.0/a", "1/k3/a"] {
+            assert_eq!(bad.parse::<Place>(), Err(BadPlace), "{bad}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use parlor_hub::encode::WireFormat;
 use parlor_hub::hub::Hub;
 use parlor_hub::mailbox::Mailbox;
 use parlor_hub::memory::MemoryEngine;
-use parlor_hub::policy::{Policies, Policy};
+use parlor_hub::policy::{Log, Policies, Policy, Presence, Retention};
 use parlor_hub::publish::Publisher;
 use parlor_hub::shard::Shard;
 use parlor_hub::{ConnectionId, Delivery, Form, Selector};
@@ -178,4 +178,52 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_was_given_is_told_from_what_only_passed() {
+    let logged = |_: &str| Policy { log: Log::Memory(Retention::KEEP), presence: Presence::Off };
+    let (hub, mut shards) = shards(logged);
+    let everybody = parlor_hub::socketio::everybody("/");
+    let [ann, bob] = [0, 1].map(|n| shards[0].connect(n + 1, None, WireFormat::Raw));
+    for (person, room) in [(ann, "a"), (bob, "b")] {
+        hub.enter(person, &name(room), WireFormat::Raw, NOW);
+        let (room, begin, format) = (everybody.clone(), None, None);
+        shards[0].execute(person, Ticket(1), Command::Join { room, begin, format }, NOW);
+    }
+    waiting(&mut shards, &[ann, bob]);
+    assert_eq!(shards[0].heard(ann, &everybody), None, "nothing was delivered yet");
+    let mut publish = |rooms: &[&str]| {
+        let mut publish = publish(&everybody, rooms, &[], true);
+        publish.delivery = publish.delivery.filter(|_| !rooms.is_empty());
+        let done = Box::new(|result: Result<_, _>| assert!(result.is_ok()));
+        hub.publish(Publisher::Application(None), publish, NOW, done);
+        waiting(&mut shards, &[ann, bob]);
+        [ann, bob].map(|person| {
+            let heard = shards[0].heard(person, &everybody).unwrap();
+            (heard.passed.offset, heard.given)
+        })
+    };
+    assert_eq!(publish(&["a"]), [(1, 1), (1, 0)]);
+    assert_eq!(publish(&["a"]), [(2, 2), (2, 0)]);
+    assert_eq!(publish(&["b"]), [(3, 2), (3, 3)]);
+    assert_eq!(publish(&[]), [(4, 4), (4, 4)]);
+    for _ in 0..600 {
+        publish(&["b"]);
+    }
+    assert_eq!(publish(&["a"])[0], (605, 605));
+    for _ in 0..600 {
+        publish(&["b"]);
+    }
+    assert_eq!(publish(&[])[0], (1206, 1206));
+    let quiet = shards[0].heard(ann, &everybody).unwrap().quiet;
+    assert_eq!(
+        quiet.map(|quiet| quiet.map(|quiet| (quiet.after, quiet.until.offset))),
+        [Some((4, 604)), Some((605, 1205))],
+    );
+    assert_eq!(shards[0].heard(bob, &everybody).unwrap().quiet, [None; 2], "it was never quiet for bob");
+    // It is known after it has left everything, too: that is when it is wanted.
+    shards[0].leave_everything(ann, NOW);
+    shards[0].leave_everything(ann, NOW);
+    assert_eq!(shards[0].heard(ann, &everybody).map(|heard| heard.given), Some(1206));
 }

@@ -13,9 +13,10 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Response, Uri};
 use parlor_hub::encode::WireFormat;
-use parlor_hub::{Author, Command, ConnectionId, Hub, Publication, Reply, Shard, Ticket};
+use parlor_hub::{Author, Command, ConnectionId, Heard, Hub, Publication, Reply, Shard, Ticket};
 use parlor_proto::codes::{CloseCode, Refusal};
 use parlor_proto::engineio::Revision;
+use parlor_proto::name::RoomName;
 use parlor_proto::ws::deflate;
 use parlor_proto::ws::{Failure, Kind};
 
@@ -176,6 +177,21 @@ impl Context<'_> {
     /// Queues publications of a log, those that are for this connection.
     pub fn send_publications(&mut self, format: WireFormat, publications: Vec<Arc<Publication>>) {
         self.outgoing.push(Outgoing::Publications(format, publications));
+    }
+
+    /// Enters rooms without getting what is published there yet, as [`Shard::wait_in`]. `false`: they are too many.
+    pub fn wait_in<'r>(&mut self, rooms: impl IntoIterator<Item = &'r RoomName>) -> bool {
+        rooms.into_iter().all(|room| self.shard.wait_in(self.connection, room, self.now))
+    }
+
+    /// Goes live in all of these rooms, or in none: see [`Shard::go_live_in`].
+    pub fn go_live_in(&mut self, rooms: &[(RoomName, u64)]) -> bool {
+        self.shard.go_live_in(self.connection, rooms)
+    }
+
+    /// How far this connection is in a room's log of which not everything is for it; also when it is over.
+    pub fn heard(&self, room: &RoomName) -> Option<Heard> {
+        self.shard.heard(self.connection, room)
     }
 
     /// Says who this is, where that was not known when it was opened.

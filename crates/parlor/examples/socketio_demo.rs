@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ struct Options {
     /// Without connection state recovery, which adds an argument to every event.
     #[arg(long)]
     no_recovery: bool,
+    /// Keep a store in this directory, so that clients are recovered after a restart too.
+    #[arg(long)]
+    data: Option<PathBuf>,
     /// Serve clients of Socket.IO 2 too.
     #[arg(long)]
     eio3: bool,
@@ -61,6 +65,9 @@ fn main() -> std::io::Result<()> {
     let connect_timeout = Duration::from_secs(5);
     let socket_io = SocketIoOptions { engine_io, connect_timeout, ..SocketIoOptions::default() };
     let mut server = Server::new();
+    if let Some(data) = options.data {
+        server.embedded(data)?;
+    }
     server
         .limits(parlor::Limits::Off)
         .origins(Origins { any: true, ..Origins::default() })

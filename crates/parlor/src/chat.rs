@@ -5,11 +5,13 @@ mod accounts;
 mod inbox;
 mod native;
 pub(crate) mod random;
+mod recovery;
 mod requests;
 mod socketio;
-mod store;
+pub(crate) mod store;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parlor_hub::Hub;
 use parlor_hub::encode::WireFormat;
@@ -26,12 +28,14 @@ use native::{Native, Refused, Wire};
 pub(crate) struct Chat {
     pub(crate) hub: Arc<Hub>,
     pub(crate) accounts: Arc<Accounts>,
+    /// How long a client of Socket.IO may be away and still be recovered; `None`: not at all.
+    recovery: Option<Duration>,
 }
 
 impl Chat {
-    pub(crate) fn new(hub: Arc<Hub>) -> Chat {
+    pub(crate) fn new(hub: Arc<Hub>, recovery: Option<Duration>) -> Chat {
         let accounts = Arc::new(Accounts::new(Arc::clone(hub.engine())));
-        Chat { hub, accounts }
+        Chat { hub, accounts, recovery }
     }
 
     pub(crate) fn route(&self) -> Route {
@@ -45,8 +49,8 @@ impl Chat {
     }
 
     /// How its Socket.IO is spoken.
-    pub(crate) fn socket_io_route() -> Route {
-        socketio::route()
+    pub(crate) fn socket_io_route(&self) -> Route {
+        socketio::route(self.recovery.is_some())
     }
 
     /// A client that speaks Socket.IO; who it is comes with its first packet.

@@ -6,20 +6,23 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use http::{Response, StatusCode};
 use matchit::Match;
+use parlor_engines::{EmbeddedEngine, Settings};
 use parlor_hub::Hub;
 use parlor_hub::encode::WireFormat;
 use parlor_hub::engine::Engine;
 use parlor_hub::memory::MemoryEngine;
 use parlor_hub::policy::{Policies, Policy};
 use parlor_net::{
-    Application, EngineIo, Handle, Limits, Memory, Opened, Opening, Origins, Proxies, Route, Settings, Tls,
+    Application, EngineIo, Handle, Limits, Memory, Opened, Opening, Origins, Proxies, Route, Tls,
 };
 use parlor_proto::codes::Refusal;
 use parlor_proto::limits::FRAGMENTS;
@@ -39,11 +42,12 @@ pub struct Server {
     rooms: Rooms,
     engine: Option<Arc<dyn Engine>>,
     chat: bool,
+    chat_recovery: Option<Duration>,
     registry: Arc<Registry>,
     /// Paths where Socket.IO is spoken.
     socket_io: HashMap<String, SocketIoOptions>,
     router: Router,
-    settings: Settings,
+    settings: parlor_net::Settings,
 }
 
 /// What is kept of a room when nobody says more: nothing.
@@ -84,10 +88,11 @@ impl Server {
             rooms: Rooms::default(),
             engine: None,
             chat: false,
+            chat_recovery: None,
             registry: Arc::default(),
             socket_io: HashMap::new(),
             router: Router::new(),
-            settings: Settings {
+            settings: parlor_net::Settings {
                 workers,
                 origins,
                 proxies: Proxies::default(),
@@ -190,16 +195,47 @@ impl Server {
         self
     }
 
+    /// Has the chat recover its Socket.IO clients: who is back within `window` is given what its rooms and direct
+    /// conversations have had meanwhile, and `socket.recovered` is true, or it is a new connection. Events have one more
+    /// argument then, as with [`Namespace::recover`].
+    pub fn recover_chat(&mut self, window: Duration) -> &mut Server {
+        self.chat_recovery = Some(window);
+        self
+    }
+
     /// Answers everything that is neither a WebSocket route nor a page.
     pub fn router(&mut self, router: Router) -> &mut Server {
         self.router = router;
         self
     }
 
-    /// Where publications are kept; without it, in memory.
+    /// Where publications are kept; without it, in memory. [`Server::embedded`] is the short way to a store on disk.
     pub fn engine(&mut self, engine: Arc<dyn Engine>) -> &mut Server {
         self.engine = Some(engine);
         self
+    }
+
+    /// Keeps what is kept in a store in this directory, which is made if it is missing: what was acknowledged is on disk,
+    /// and clients of a namespace that recovers come back to the next process too. One process at a time may use it.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let data = directory.path();
+    /// let mut server = parlor::Server::new();
+    /// server.embedded(data)?;
+    /// server.namespace("/").recover(std::time::Duration::from_secs(120));
+    /// let running = server.listen("127.0.0.1:0".parse()?)?;
+    /// # running.stop();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The directory cannot be used; the sentence says why and what to do.
+    pub fn embedded(&mut self, data: impl Into<PathBuf>) -> io::Result<&mut Server> {
+        let engine = EmbeddedEngine::open(Settings::new(data)).map_err(io::Error::other)?;
+        Ok(self.engine(Arc::new(engine)))
     }
 
     /// Threads; without it, one per core.
@@ -269,7 +305,7 @@ impl Server {
     /// Starts the engine and puts everything together.
     fn prepare(
         self,
-        make: impl FnOnce(Arc<dyn Engine>, Settings) -> io::Result<parlor_net::Server>,
+        make: impl FnOnce(Arc<dyn Engine>, parlor_net::Settings) -> io::Result<parlor_net::Server>,
     ) -> io::Result<Ready> {
         let mut raw = matchit::Router::new();
         for (path, route) in self.routes {
@@ -288,7 +324,7 @@ impl Server {
         let engine = self.engine.unwrap_or_else(|| Arc::new(MemoryEngine::new(crate::chat::random::bytes())));
         let server = make(engine, settings)?;
         self.rooms.open(server.hub());
-        let chat = self.chat.then(|| Chat::new(Arc::clone(server.hub())));
+        let chat = self.chat.then(|| Chat::new(Arc::clone(server.hub()), self.chat_recovery));
         registry.start(Arc::clone(server.hub()));
         let routes = Routes { raw, pages: self.pages, chat, registry, socket_io };
         Ok(Ready { server, routes, router: self.router, rooms: self.rooms })
@@ -372,7 +408,7 @@ impl Application for Routes {
             });
         }
         if self.chat_socket_io(path).is_some() {
-            return Some(Chat::socket_io_route());
+            return self.chat.as_ref().map(Chat::socket_io_route);
         }
         match self.raw(path) {
             Some(raw) => Some(raw.value.route()),

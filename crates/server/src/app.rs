@@ -38,6 +38,9 @@ pub(crate) fn serve(settings: &Settings) -> Result<()> {
     if let Some(tls) = settings.tls.clone() {
         server.tls(tls);
     }
+    if let Some(window) = settings.recovery {
+        server.recover_chat(window);
+    }
     if let Some(workers) = settings.workers {
         server.workers(workers);
     }

@@ -25,6 +25,7 @@ macro_rules! engine_suite {
                 order: offsets_count_up_and_delivery_comes_before_the_answer
                 order: publishers_at_once_are_put_into_one_order
                 order: what_was_published_comes_back_as_it_was
+                order: whom_a_message_is_for_comes_back_with_it
                 order: a_clock_that_is_set_back_does_not_turn_time_around
                 order: a_room_without_a_log_gives_no_place
                 order: an_ephemeral_message_has_no_offset_and_is_not_kept

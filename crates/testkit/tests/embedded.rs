@@ -1,20 +1,24 @@
 //! What only a store on disk can show: restarts, upgrades, directories that must not be used, limits of space.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use parlor_engines::{EmbeddedEngine, OpenError, Settings};
 use parlor_hub::engine::{Begin, Engine, Expect, Lost, Published, Range};
 use parlor_hub::memory::MemoryEngine;
 use parlor_hub::policy::{Log, Policy, Presence, Retention};
 use parlor_hub::publication::Draft;
+use parlor_hub::{Delivery, Form, Selector};
 use parlor_proto::codes::Code;
+use parlor_proto::name::RoomName;
 use parlor_proto::native::key;
 use parlor_proto::position::{Position, Since};
+use parlor_proto::socketio::{Arguments, Binary};
 use parlor_testkit::engine_suite::{Bench, KEEP, MEMORY, START, STORED, author, refused};
 use parlor_testkit::process::Process;
 
@@ -158,7 +162,7 @@ fn a_store_that_is_not_ours_to_open_is_refused_with_what_to_do() {
     });
     assert_eq!(
         newer,
-        "DIR/parlor.db was written by a newer version of this program (store version 99, this one knows 2); run \
+        "DIR/parlor.db was written by a newer version of this program (store version 99, this one knows 3); run \
          that version, or choose another data directory"
     );
     let foreign = refused_store(|path| {
@@ -297,14 +301,40 @@ fn an_engine_that_was_never_started_closes() {
     EmbeddedEngine::open(settings(dir.path())).unwrap().stop();
 }
 
-/// A directory as version 1 of the store left it. It is never made again: a later version must open this one.
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/v1");
+/// A directory as a version of the store left it. It is never made again: later versions must open this one.
+fn golden(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("golden/v{version}"))
+}
+
+/// The version whose directory `make_golden` makes: the current one.
+const CURRENT: u32 = 3;
+
+/// A copy of that directory, opened.
+fn open_golden(version: u32) -> (tempfile::TempDir, Bench) {
+    let dir = tempfile::tempdir().unwrap();
+    fs::copy(golden(version).join("parlor.db"), dir.path().join("parlor.db")).unwrap();
+    let bench = bench_at(dir.path());
+    (dir, bench)
+}
+
+#[test]
+fn a_store_of_version_2_opens_with_arguments_and_bytes_in_it() {
+    let (_dir, bench) = open_golden(2);
+    let [.., third] = &bench.page("lobby", STORED, Range::After(0), 10).messages[..] else { panic!("three") };
+    let bytes = Binary(Bytes::from_static(b"ab"));
+    assert_eq!(third.arguments(), Arguments::of(&(1, bytes)).unwrap());
+    assert!(third.delivery.is_none(), "it was for everybody");
+    let selector = Selector { rooms: vec![third.room.clone()], ..Selector::default() };
+    let mut next = bench.draft("lobby", STORED, "4");
+    next.delivery = Some(Box::new(Delivery::stored(selector.clone())));
+    bench.try_publish(next).expect("published");
+    let [next] = &bench.page("lobby", STORED, Range::After(3), 10).messages[..] else { panic!("one more") };
+    assert_eq!(next.delivery.as_ref().map(|delivery| &delivery.selector), Some(&selector));
+}
 
 #[test]
 fn a_store_of_version_1_opens_with_everything_in_it() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::copy(Path::new(GOLDEN).join("parlor.db"), dir.path().join("parlor.db")).unwrap();
-    let bench = bench_at(dir.path());
+    let (_dir, bench) = open_golden(1);
     let page = bench.page("lobby", STORED, Range::After(0), 10);
     let [first, second] = &page.messages[..] else { panic!("two messages: {page:?}") };
     let position: Position = "1x6ix36rgfeq0.1.01M3250V000000000000000001".parse().unwrap();
@@ -334,15 +364,23 @@ fn a_store_of_version_1_opens_with_everything_in_it() {
 #[test]
 #[ignore = "makes the golden directory of the current version, once"]
 fn make_golden() {
-    fs::create_dir_all(GOLDEN).unwrap();
-    assert!(!Path::new(GOLDEN).join("parlor.db").exists(), "it was made already");
-    let bench = bench_at(Path::new(GOLDEN));
+    let golden = golden(CURRENT);
+    fs::create_dir_all(&golden).unwrap();
+    assert!(!golden.join("parlor.db").exists(), "it was made already");
+    let bench = bench_at(&golden);
     let mut first = keyed(bench.draft("lobby", STORED, r#"{"text":"hällo 🦀"}"#), "key");
     first.event = "greeting".into();
     bench.try_publish(first).unwrap();
     let mut second = bench.draft("lobby", STORED, "2");
     second.author = None;
     bench.try_publish(second).unwrap();
+    let mut list = bench.draft("lobby", STORED, "3");
+    (list.data, list.form) = Form::of(&Arguments::of(&(1, Binary(Bytes::from_static(b"ab")))).unwrap());
+    bench.try_publish(list).unwrap();
+    let selector = Selector { rooms: vec![RoomName::internal("/chat#a")], ..Selector::default() };
+    let mut selected = bench.draft("$n:/chat", STORED, "1");
+    selected.delivery = Some(Box::new(Delivery::stored(selector)));
+    bench.try_publish(selected).unwrap();
     let mut direct = bench.draft("$d:ann:bob", STORED, r#""psst""#);
     direct.to = Some(author("bob"));
     bench.try_publish(direct).unwrap();
@@ -354,9 +392,9 @@ fn make_golden() {
     bench.put("user", "ann", Some(b"value"), None, Expect::Absent).unwrap();
     bench.put("user", "bob", Some(b"gone"), Some(START + 1000), Expect::Absent).unwrap();
     bench.engine.stop();
-    fs::remove_file(Path::new(GOLDEN).join("lock")).unwrap();
+    fs::remove_file(golden.join("lock")).unwrap();
     for room in ["lobby", "$d:ann:bob", "recent:news"] {
-        let db = rusqlite::Connection::open(Path::new(GOLDEN).join("parlor.db")).unwrap();
+        let db = rusqlite::Connection::open(golden.join("parlor.db")).unwrap();
         let epoch: i64 =
             db.query_row("SELECT epoch FROM rooms WHERE name = ?1", [room], |row| row.get(0)).unwrap();
         println!("{room}: {}", parlor_proto::position::Epoch(epoch as u64));

@@ -6,11 +6,13 @@ use parlor_hub::encode::Encodings;
 use parlor_hub::engine::{Begin, Head, Page, Range, Record, Resumed};
 use parlor_hub::memory::epoch_of;
 use parlor_hub::policy::Retention;
-use parlor_hub::publication::{Author, Form, Place, Publication};
+use parlor_hub::publication::{Author, Delivery, Form, Place, Publication};
 use parlor_hub::resume::decide;
+use parlor_hub::selector::Selector;
 use parlor_proto::limits::{PAGE_BYTES, PAGE_MESSAGES};
 use parlor_proto::name::RoomName;
 use parlor_proto::position::{Epoch, MessageId};
+use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::schema::{offset_of, row_of};
@@ -49,7 +51,7 @@ const NEWEST: &str = "SELECT row, id, seq, time, weight FROM messages
     WHERE row BETWEEN ?1 AND ?2 ORDER BY row DESC LIMIT 1";
 
 const MESSAGE: &str =
-    "SELECT row, seq, id, time, event, data, user, name, to_user, to_name, form FROM messages";
+    "SELECT row, seq, id, time, event, data, user, name, to_user, to_name, form, selector FROM messages";
 
 /// The room of this name, if anything was ever published there.
 pub(super) fn room(db: &Connection, name: &str) -> rusqlite::Result<Option<StoredRoom>> {
@@ -260,9 +262,16 @@ fn publication(row: &Row<'_>, room: &RoomName, epoch: Epoch) -> rusqlite::Result
         author: author(row, 6)?,
         to: author(row, 8)?,
         except: None,
-        delivery: None,
+        delivery: delivery(row, 11)?,
         encodings: Encodings::default(),
     })
+}
+
+/// Whom it is for. A selector that cannot be read is an error: the message must not reach everybody instead.
+fn delivery(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Box<Delivery>>> {
+    let Some(stored) = row.get_ref(column)?.as_blob_or_null()? else { return Ok(None) };
+    let selector = Selector::from_stored(stored).ok_or(FromSqlError::InvalidType)?;
+    Ok(Some(Box::new(Delivery::stored(selector))))
 }
 
 /// Two columns: the account and what people see.

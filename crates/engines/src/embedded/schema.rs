@@ -9,7 +9,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5061_726C;
 pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
 
 /// Step n leads from version n to n + 1.
-const MIGRATIONS: [&str; 2] = [V1, V2];
+const MIGRATIONS: [&str; 3] = [V1, V2, V3];
 
 /// Bits of a message's row that hold its offset; those above hold the number of its room. 2^27 rooms with 2^36
 /// messages each, and a room's log is one range of one tree.
@@ -78,6 +78,9 @@ CREATE INDEX records_expiring ON records (expires) WHERE expires IS NOT NULL;
 
 /// What Socket.IO's events have beyond one value: how many arguments, and attachments. `NULL` is one value.
 const V2: &str = "ALTER TABLE messages ADD COLUMN form BLOB;";
+
+/// Whom a message is for, if not for all of its room. `NULL` is everybody.
+const V3: &str = "ALTER TABLE messages ADD COLUMN selector BLOB;";
 
 /// The number of the message at this place.
 pub(super) fn row_of(room: u64, offset: u64) -> i64 {

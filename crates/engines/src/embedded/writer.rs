@@ -250,7 +250,7 @@ impl Writer {
         let row = row_of(room.no, place.offset);
         self.db
             .prepare_cached(
-                "INSERT INTO messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                "INSERT INTO messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             )?
             .execute(params![
                 row,
@@ -265,6 +265,7 @@ impl Writer {
                 to.map(|to| &*to.user),
                 to.map(|to| &*to.name),
                 publication.form.to_stored(),
+                publication.delivery.as_ref().map(|delivery| delivery.selector.to_stored()),
             ])?;
         if let Some(mark) = mark {
             self.db

@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 use parlor_proto::codes::CloseCode;
 use parlor_proto::name::RoomName;
+use parlor_proto::position::Position;
 
-use super::{Entry, Event, Shard, mark};
+use super::{Entry, Event, Quiet, Shard, mark};
 use crate::encode::{self, WireFormat};
 use crate::mailbox::Mail;
 use crate::publication::Publication;
@@ -148,6 +149,9 @@ impl Shard {
         let mut encoded = encode::Run::new(run, self.hub.mailboxes.len() > 1);
         let first =
             run.first().and_then(|publication| publication.place).map_or(u64::MAX, |place| place.offset);
+        if first != u64::MAX {
+            room.quiet = Quiet::ended(room.given, room.passed).or(room.quiet);
+        }
         let except = run.first().and_then(|publication| publication.except);
         let mut slow = false;
         for subscriber in &room.live {
@@ -177,9 +181,17 @@ impl Shard {
             let slots: Vec<u32> = slots.filter(|&slot| is_cut(&self.entries, slot)).collect();
             slots.into_iter().for_each(|slot| self.cut(slot, CloseCode::SLOW, events));
         }
-        if let Some(place) = run.last().and_then(|publication| publication.place) {
-            self.reached(key, place.offset, events);
+        if let Some(position) = run.last().and_then(|publication| publication.position()) {
+            self.passed(key, position, position.offset);
+            self.reached(key, position.offset, events);
         }
+    }
+
+    /// Notes how far the delivery in a room is. `given`: the offset of a publication that everybody got, else 0.
+    fn passed(&mut self, key: RoomKey, position: Position, given: u64) {
+        let Some(room) = self.rooms.get_mut(&key) else { return };
+        room.passed = Some(position);
+        room.given = room.given.max(given);
     }
 
     /// Queues a publication for those whom its selector names, once each, or who are not busy, and says who they are if
@@ -190,17 +202,27 @@ impl Shard {
         let offset = publication.place.map_or(u64::MAX, |place| place.offset);
         let elsewhere: Vec<RoomKey> =
             delivery.selector.rooms.iter().filter_map(|room| self.keys.get(room).copied()).collect();
-        let own = self.rooms.get(&key).map_or(&[][..], |room| &room.live);
+        let own = self.rooms.get(&key);
+        let (given_to_all, passed) = own.map_or((0, None), |room| (room.given, room.passed));
+        let own = own.map_or(&[][..], |room| &room.live);
         let mut given = Vec::new();
         let mut slow = Vec::new();
         for slot in slots {
             let Some(entry) = self.entries.get_mut(slot) else { continue };
-            let format = match entry.rooms.iter().find(|joined| joined.key == key) {
+            let format = match entry.rooms.iter_mut().find(|joined| joined.key == key) {
                 // Who catches up in the publication's own room finds it in the log.
                 Some(joined) => own
                     .get(joined.index as usize)
                     .filter(|subscriber| offset > subscriber.after)
-                    .map(|subscriber| subscriber.format),
+                    .map(|subscriber| {
+                        // Noted before it is known whether it fits: what does not fit is missing all the same.
+                        if let Some(place) = publication.place {
+                            let silence = Quiet::ended(joined.given.max(given_to_all), passed);
+                            joined.quiet = silence.map(Box::new).or(joined.quiet.take());
+                            joined.given = place.offset;
+                        }
+                        subscriber.format
+                    }),
                 // Who is not in it at all gets it where it is live.
                 None => entry
                     .rooms
@@ -227,8 +249,9 @@ impl Shard {
             ack.recipients.given(given);
         }
         slow.into_iter().for_each(|slot| self.cut(slot, CloseCode::SLOW, events));
-        if let Some(place) = publication.place {
-            self.reached(key, place.offset, events);
+        if let Some(position) = publication.position() {
+            self.passed(key, position, 0);
+            self.reached(key, position.offset, events);
         }
     }
 
@@ -308,6 +331,11 @@ impl Shard {
             if selector.is_none_or(|selector| selects(selector, &self.keys, entry)) {
                 bytes.extend_from_slice(&encode::publication(publication, format));
                 count += 1;
+                let key = self.keys.get(&publication.room);
+                let joined = entry.rooms.iter_mut().find(|joined| Some(&joined.key) == key);
+                if let (Some(joined), Some(place)) = (joined, publication.place) {
+                    joined.given = place.offset;
+                }
             }
         }
         if count > 0 {

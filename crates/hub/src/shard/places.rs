@@ -3,12 +3,13 @@
 use parlor_proto::limits::ROOMS_PER_CONNECTION;
 use parlor_proto::name::RoomName;
 
-use super::{CATCHING_UP, Entry, Joined, Shard, ShardRoom, Subscriber};
+use super::{CATCHING_UP, Entry, Heard, Joined, Quiet, Shard, ShardRoom, Subscriber};
 use crate::command::Ticket;
 use crate::connection::ConnectionId;
 use crate::encode::WireFormat;
 use crate::join::CatchingUp;
 use crate::rooms::RoomKey;
+use crate::socketio;
 
 impl Shard {
     pub(crate) fn entry(&self, id: ConnectionId) -> Option<&Entry> {
@@ -46,7 +47,7 @@ impl Shard {
                 let index = std::mem::replace(&mut joined.index, CATCHING_UP);
                 self.remove_from_live(key, index);
             }
-            None => entry.rooms.push(Joined { key, index: CATCHING_UP, format }),
+            None => entry.rooms.push(Joined { key, index: CATCHING_UP, format, given: 0, quiet: None }),
         }
         let room = self.room_of(name, key);
         room.catching_up.retain(|waiting| waiting.slot != slot);
@@ -70,7 +71,7 @@ impl Shard {
             return;
         };
         let joined = entry.rooms.len();
-        entry.rooms.push(Joined { key, index: CATCHING_UP, format });
+        entry.rooms.push(Joined { key, index: CATCHING_UP, format, given: 0, quiet: None });
         let room = self.room_of(name, key);
         let index = room.live.len() as u32;
         room.live.push(Subscriber { slot, format, after: 0 });
@@ -83,7 +84,8 @@ impl Shard {
     fn room_of(&mut self, name: &RoomName, key: RoomKey) -> &mut ShardRoom {
         self.rooms.entry(key).or_insert_with(|| {
             self.keys.insert(name.clone(), key);
-            ShardRoom { name: name.clone(), live: Vec::new(), catching_up: Vec::new() }
+            let name = name.clone();
+            ShardRoom { name, live: Vec::new(), catching_up: Vec::new(), passed: None, given: 0, quiet: None }
         })
     }
 
@@ -96,6 +98,36 @@ impl Shard {
         room.catching_up.retain(|waiting| waiting.slot != slot);
         joined.index = room.live.len() as u32;
         room.live.push(Subscriber { slot, format: joined.format, after });
+    }
+
+    /// How far a connection is in a room's log, or was when it left everything; `None` while it catches up, and as long
+    /// as nothing was delivered there.
+    pub fn heard(&self, id: ConnectionId, room: &RoomName) -> Option<Heard> {
+        let entry = self.entry(id)?;
+        let left = entry.heard.iter().find(|(name, _)| name == room).map(|(_, heard)| *heard);
+        left.or_else(|| {
+            let key = self.keys.get(room)?;
+            self.heard_in(entry.rooms.iter().find(|joined| joined.key == *key)?)
+        })
+    }
+
+    fn heard_in(&self, joined: &Joined) -> Option<Heard> {
+        let room = self.rooms.get(&joined.key).filter(|_| joined.index != CATCHING_UP)?;
+        // What was for everybody ended a silence for this one only if nothing else had since.
+        let of_all = room.quiet.filter(|quiet| joined.given < quiet.until.offset);
+        let of_all = of_all.map(|quiet| Quiet { after: quiet.after.max(joined.given), ..quiet });
+        let quiet = [joined.quiet.as_deref().copied(), of_all];
+        Some(Heard { passed: room.passed?, given: room.given.max(joined.given), quiet })
+    }
+
+    /// How far a connection is in the logs of everybody in a namespace: the only ones of which a part is for it.
+    pub(super) fn heard_of_logs(&self, id: ConnectionId) -> Vec<(RoomName, Heard)> {
+        let rooms = self.entry(id).map_or(&[][..], |entry| &entry.rooms);
+        let everybody = rooms.iter().filter_map(|joined| {
+            let name = &self.rooms.get(&joined.key)?.name;
+            socketio::is_everybody(name).then_some((name.clone(), self.heard_in(joined)?))
+        });
+        everybody.collect()
     }
 
     /// The wire format that a connection wants of a room.

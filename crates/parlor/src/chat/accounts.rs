@@ -51,8 +51,8 @@ struct State {
 }
 
 /// An account as it is stored, by user id, and under its folded name.
-#[derive(Debug, Serialize, Deserialize)]
-struct Stored {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Stored {
     user: String,
     name: String,
     hash: Hash,
@@ -169,26 +169,44 @@ impl Accounts {
         if owner.is_none_or(|owner| owner.user != stored.user) {
             return Ok(None);
         }
-        let read = self.read_markers(user, now).await?;
-        let author = Author { user: stored.user.into(), name: stored.name.into() };
-        let state = Mutex::new(State { connections: 0, proven: true, read });
-        let account = Arc::new(Account { author, hash: stored.hash, state });
-        let account = {
-            let mut present = self.lock();
-            // Another tab may have come in meanwhile: both are the same guest.
-            let account = present.names.entry(folded.clone()).or_insert(account);
-            if &*account.author.user != user {
-                return Ok(None);
-            }
-            let account = Arc::clone(account);
-            present.users.insert(Arc::clone(&account.author.user), folded);
-            account.lock().connections += 1;
-            account
-        };
-        let login =
-            Login { accounts: Arc::clone(self), account, token: Some(token.to_owned()), fresh: false };
+        let Some(mut login) = self.seat(stored, true, now).await? else { return Ok(None) };
+        login.token = Some(token.to_owned());
         login.prove(now).await?;
         Ok(Some(login))
+    }
+
+    /// The account of a connection that is recovered, if nobody else has its name by now.
+    pub(crate) async fn restore(self: &Arc<Self>, stored: &Stored, now: u64) -> Option<Login> {
+        let owner: Option<Stored> = store::get(&self.engine, NAME, &fold(&stored.name), now).await.ok()?;
+        match owner {
+            Some(owner) if owner.user != stored.user => None,
+            owner => self.seat(stored.clone(), owner.is_some(), now).await.ok()?,
+        }
+    }
+
+    /// Puts an account among those that are present; `None`: another one has its name.
+    async fn seat(
+        self: &Arc<Self>,
+        stored: Stored,
+        proven: bool,
+        now: u64,
+    ) -> Result<Option<Login>, Refusal> {
+        let folded = fold(&stored.name);
+        let read = self.read_markers(&stored.user, now).await?;
+        let author = Author { user: stored.user.as_str().into(), name: stored.name.into() };
+        let state = Mutex::new(State { connections: 0, proven, read });
+        let account = Arc::new(Account { author, hash: stored.hash, state });
+        let mut present = self.lock();
+        // Another tab may be here: both are the same guest.
+        let account = present.names.entry(folded.clone()).or_insert(account);
+        if *account.author.user != *stored.user {
+            return Ok(None);
+        }
+        let account = Arc::clone(account);
+        present.users.insert(Arc::clone(&account.author.user), folded);
+        account.lock().connections += 1;
+        drop(present);
+        Ok(Some(Login { accounts: Arc::clone(self), account, token: None, fresh: false }))
     }
 
     /// A new account under a name that nobody who is connected has.
@@ -263,6 +281,12 @@ impl Accounts {
 }
 
 impl Account {
+    /// What is written down of it.
+    pub(crate) fn stored(&self) -> Stored {
+        let Author { user, name } = &self.author;
+        Stored { user: user.to_string(), name: name.to_string(), hash: self.hash }
+    }
+
     /// How far this account has read a room.
     pub(crate) fn read_in(&self, room: &str) -> Option<u64> {
         self.lock().read.get(room).copied()
@@ -289,7 +313,7 @@ impl Login {
     pub(crate) fn prove(&self, now: u64) -> impl Future<Output = Result<(), Refusal>> + Send + 'static {
         self.account.lock().proven = true;
         let Author { user, name } = self.account.author.clone();
-        let stored = Stored { user: user.to_string(), name: name.to_string(), hash: self.account.hash };
+        let stored = self.account.stored();
         let engine = Arc::clone(&self.accounts.engine);
         async move {
             store::put(&engine, ACCOUNT, &user, &stored, Some(now + HELD_MS), now).await?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parlor_hub::engine::{Engine, Head, Page, Range};
+use parlor_hub::engine::{Engine, Head, Page, Range, Record};
 use parlor_hub::{Author, Hub};
 use parlor_proto::codes::Refusal;
 use parlor_proto::limits::PAGE_MESSAGES;
@@ -13,7 +13,7 @@ use super::store;
 
 const TALK: &str = "talk";
 /// Conversations that are looked through for something unread when an account connects.
-const TALKS: u32 = 200;
+pub(crate) const TALKS: u32 = 200;
 
 /// The other side of a conversation, as it is stored under (account, other account).
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,11 +40,8 @@ pub(crate) async fn unread(hub: &Arc<Hub>, login: &Login, now: u64) -> Result<Ve
     }
     let engine = hub.engine();
     let me = login.author();
-    let talks = store::list(engine, TALK, &format!("{}/", me.user), TALKS, now).await?;
     let mut unread = Vec::new();
-    for record in talks {
-        let Ok(talk) = serde_json::from_slice::<Talk>(&record.value) else { continue };
-        let with = Author { user: talk.user.into(), name: talk.name.into() };
+    for with in talks(hub, me, now).await? {
         let room = Hub::direct_room(me, &with);
         let policy = hub.policy(&room);
         let head = store::wait(|done| engine.head(&room, policy, done)).await?;
@@ -58,6 +55,14 @@ pub(crate) async fn unread(hub: &Arc<Hub>, login: &Login, now: u64) -> Result<Ve
         }
     }
     Ok(unread)
+}
+
+/// Those with whom an account talks, at most [`TALKS`].
+pub(crate) async fn talks(hub: &Arc<Hub>, me: &Author, now: u64) -> Result<Vec<Author>, Refusal> {
+    let talks = store::list(hub.engine(), TALK, &format!("{}/", me.user), TALKS, now).await?;
+    let read = |record: Record| serde_json::from_slice::<Talk>(&record.value).ok();
+    let with = |talk: Talk| Author { user: talk.user.into(), name: talk.name.into() };
+    Ok(talks.into_iter().filter_map(read).map(with).collect())
 }
 
 /// Notes on both sides that these two talk, before the first message: whoever is away finds it.

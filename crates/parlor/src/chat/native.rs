@@ -24,6 +24,7 @@ use parlor_proto::ws::{Failure, Kind};
 use super::Chat;
 use super::accounts::Login;
 use super::inbox::Unread;
+use super::recovery::Session;
 
 /// A connection and what it waits for.
 pub(super) struct Native {
@@ -35,6 +36,8 @@ pub(super) struct Native {
     next_ticket: u64,
     /// Commands that wait for the engine.
     running: Vec<Running>,
+    /// It may come back.
+    pub(super) session: Option<Session>,
     bad_in_a_row: u32,
     commands: Bucket,
     publishes: Bucket,
@@ -104,6 +107,7 @@ impl Native {
             tickets: HashMap::new(),
             next_ticket: 0,
             running: Vec::new(),
+            session: None,
             bad_in_a_row: 0,
             commands: Bucket::full(COMMAND_RATE, now),
             publishes: Bucket::full(PUBLISH_RATE, now),
@@ -218,6 +222,9 @@ impl Native {
                 encode::published(&mut out, id, of, published.position, published.ack.as_str());
             }
             Reply::Joined(joined) => {
+                if let Some(session) = &mut self.session {
+                    session.joined(&joined);
+                }
                 let entries: Vec<_> = joined.messages.iter().map(|message| entry(message)).collect();
                 let members: Vec<_> = joined.members.list.iter().flatten().map(member).collect();
                 let presence = encode::Presence {
@@ -250,7 +257,12 @@ impl Native {
                 };
                 encode::joined(&mut out, id, &joined);
             }
-            Reply::Left { room } => encode::left(&mut out, id, &room),
+            Reply::Left { room } => {
+                if let Some(session) = &mut self.session {
+                    session.left(&room);
+                }
+                encode::left(&mut out, id, &room);
+            }
             Reply::History { room, page } => {
                 let entries: Vec<_> = page.messages.iter().map(|message| entry(message)).collect();
                 encode::history(&mut out, id, with.map_or(Of::Room(&room), Of::With), &entries, page.more);
@@ -373,6 +385,9 @@ impl Conversation for Native {
 
     fn closed(&mut self, _code: u16, _reason: &str, cx: &mut Context<'_>) {
         self.login.keep(cx.now());
+        if let Some(session) = &self.session {
+            session.away();
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ use tokio::time::Sleep;
 use super::accounts::Login;
 use super::inbox::{self, Unread};
 use super::native::{Native, To, Wire, say};
-use super::{Chat, Wishes, random};
+use super::recovery::{Kept, Return, Session};
+use super::{Chat, Wishes, random, recovery};
 
 /// A connection of the chat that speaks Socket.IO.
 struct ChatSocket {
@@ -29,17 +31,27 @@ struct ChatSocket {
     decoder: Decoder,
     stage: Stage,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// When what is written down of it is written anew.
+    tend: Option<Pin<Box<Sleep>>>,
+    /// Whether a client that was recovered has missed a direct message after all.
+    torn: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
 }
 
 enum Stage {
     /// It has not said who it is.
     Outside,
+    /// It says that it was here before: that, and what it missed, is looked for.
+    Recalling(Recalling, Option<Box<Arguments>>),
+    /// It was, and is in its rooms again; what came meanwhile is read.
+    Returning(Returning, Arc<str>),
     /// Its account is looked for.
     Entering(Entering),
     In(Box<Native>),
 }
 
-type Entered = (Login, Vec<RoomName>, Vec<Unread>);
+type Recalling = Pin<Box<dyn Future<Output = Option<(Arc<str>, Return)>> + Send>>;
+type Returning = Pin<Box<dyn Future<Output = Option<Return>> + Send>>;
+type Entered = (Login, Vec<RoomName>, Vec<Unread>, Option<Kept>);
 type Entering = Pin<Box<dyn Future<Output = Result<Entered, Refusal>> + Send>>;
 
 /// What a client sends with its CONNECT.
@@ -49,23 +61,27 @@ struct Auth {
     token: Option<String>,
     #[serde(default)]
     rooms: Vec<String>,
+    /// Socket.IO's own: the secret of an earlier connection, and the place of the last event that it got.
+    pid: Option<String>,
+    offset: Option<String>,
 }
 
 /// How Socket.IO is spoken on the chat's path.
-pub(super) fn route() -> Route {
+pub(super) fn route(recovers: bool) -> Route {
     let engine_io = EngineIo::default();
+    let format = if recovers { WireFormat::SocketIoNativeOffset } else { WireFormat::SocketIoNative };
     Route {
         max_message: engine_io.max_payload,
         max_fragments: FRAGMENTS as u32,
         deflate: None,
-        format: WireFormat::SocketIoNative,
+        format,
         engine_io: Some(engine_io),
     }
 }
 
 pub(super) fn open(chat: Chat, opening: Opening) -> Opened {
-    let socket =
-        ChatSocket { chat, opening, decoder: Decoder::default(), stage: Stage::Outside, deadline: None };
+    let (decoder, stage) = (Decoder::default(), Stage::Outside);
+    let socket = ChatSocket { chat, opening, decoder, stage, deadline: None, tend: None, torn: None };
     Opened { conversation: Box::new(socket), author: None, protocol: None }
 }
 
@@ -76,17 +92,106 @@ impl ChatSocket {
                 let refusal = socketio::connect_error(FORMAT, &namespace, "Invalid namespace", None);
                 cx.send_frames(refusal);
             }
-            (Packet::Connect { auth, .. }, Stage::Outside) => self.enter(auth.as_ref(), cx),
+            (Packet::Connect { auth, .. }, Stage::Outside) => self.come_back_or_enter(auth.map(Box::new), cx),
             (Packet::Event { namespace, id, event, arguments }, Stage::In(native)) if namespace == MAIN => {
                 carry_out(native, &event, &arguments, id, cx);
             }
             (Packet::Ack { namespace, .. }, Stage::In(_)) if namespace == MAIN => {}
-            (Packet::Disconnect { namespace }, Stage::In(_)) if namespace == MAIN => {
+            (Packet::Disconnect { namespace }, Stage::In(native)) if namespace == MAIN => {
+                if let Some(session) = &native.session {
+                    session.forget();
+                }
                 cx.close(CloseCode::NORMAL, "client namespace disconnect");
             }
             _ => return Err(ParseError::BadNamespace),
         }
         Ok(())
+    }
+
+    fn come_back_or_enter(&mut self, auth: Option<Box<Arguments>>, cx: &mut Context<'_>) {
+        let returning = auth.as_deref().and_then(|auth| auth.first::<Auth>().ok());
+        let pid = self.chat.recovery.and(returning.as_ref().and_then(|auth| auth.pid.as_deref()));
+        let offset = returning.as_ref().and_then(|auth| auth.offset.as_deref());
+        let (Some(pid), Ok(place)) = (pid, offset.map(str::parse).transpose()) else {
+            return self.enter(auth.as_deref(), cx);
+        };
+        let (chat, pid, now) = (self.chat.clone(), Arc::from(pid), cx.now());
+        let recalling = async move {
+            let back = recovery::find(&chat, &pid, place, now).await?;
+            Some((pid, back))
+        };
+        self.stage = Stage::Recalling(Box::pin(recalling), auth);
+        self.advance(cx);
+    }
+
+    /// It is known: first its rooms, in which nothing is sent to it yet, then what came meanwhile.
+    fn come_back(&mut self, back: Return, pid: Arc<str>, cx: &mut Context<'_>) {
+        cx.set_author(back.login.author().clone());
+        if !cx.wait_in(back.rooms()) {
+            return self.fall_back(cx);
+        }
+        self.read_on(back, pid, cx);
+    }
+
+    fn read_on(&mut self, mut back: Return, pid: Arc<str>, cx: &mut Context<'_>) {
+        let hub = Arc::clone(cx.hub());
+        let reading = async move { back.read(&hub, false).await.then_some(back) };
+        self.stage = Stage::Returning(Box::pin(reading), pid);
+        self.advance(cx);
+    }
+
+    /// What it missed was read. Nothing came since in any of its rooms, or it is read too.
+    fn returned(&mut self, mut back: Return, pid: Arc<str>, cx: &mut Context<'_>) {
+        if !cx.go_live_in(&back.has()) {
+            return self.read_on(back, pid, cx);
+        }
+        let Some(window) = self.chat.recovery else { return };
+        self.torn = Some(Box::pin(back.is_torn(&self.chat)));
+        cx.send_frames(socketio::connect(FORMAT, MAIN, &back.kept.sid, Some(&pid)));
+        cx.send_publications(WireFormat::SocketIoNativeOffset, back.messages());
+        let Return { kept, login, .. } = back;
+        let mut native =
+            Native::new(self.chat.clone(), login, Wire::SocketIo, Vec::new(), Vec::new(), cx.now());
+        native.session = Some(Session::new(cx.hub(), &pid, window, kept));
+        self.be_in(native, cx);
+    }
+
+    /// It cannot be what it was any more, and has begun to be: it comes again, as a new one.
+    fn fall_back(&mut self, cx: &mut Context<'_>) {
+        self.stage = Stage::Outside;
+        cx.close(CloseCode::NORMAL, "forced close");
+    }
+
+    fn be_in(&mut self, native: Native, cx: &mut Context<'_>) {
+        self.deadline = None;
+        self.tend = native.session.is_some().then(|| Box::pin(tokio::time::sleep(recovery::TEND)));
+        self.stage = Stage::In(Box::new(native));
+        self.look_after(cx);
+    }
+
+    /// What is done beside the commands of a connection that may come back.
+    fn look_after(&mut self, cx: &mut Context<'_>) {
+        let waker = cx.waker();
+        let mut task = task::Context::from_waker(&waker);
+        if let Some(torn) = &mut self.torn
+            && let Poll::Ready(is_torn) = torn.as_mut().poll(&mut task)
+        {
+            self.torn = None;
+            if is_torn {
+                // It comes back once more, and then it is read.
+                cx.close(CloseCode::NORMAL, "forced close");
+            }
+        }
+        while let Some(tend) = &mut self.tend
+            && tend.as_mut().poll(&mut task).is_ready()
+        {
+            self.tend = Some(Box::pin(tokio::time::sleep(recovery::TEND)));
+            if let Stage::In(native) = &self.stage
+                && let Some(session) = &native.session
+            {
+                session.keep();
+            }
+        }
     }
 
     fn enter(&mut self, auth: Option<&Arguments>, cx: &mut Context<'_>) {
@@ -106,8 +211,12 @@ impl ChatSocket {
         let (chat, now) = (self.chat.clone(), cx.now());
         let entering = async move {
             let (login, rooms) = chat.identify(now, wishes).await?;
+            let kept = match chat.recovery {
+                Some(_) => Kept::new(&chat, &login, random::text(20), now).await,
+                None => None,
+            };
             let inbox = inbox::unread(&chat.hub, &login, now).await?;
-            Ok((login, rooms, inbox))
+            Ok((login, rooms, inbox, kept))
         };
         self.stage = Stage::Entering(Box::pin(entering));
         self.advance(cx);
@@ -115,20 +224,43 @@ impl ChatSocket {
 
     /// Goes on where an account is looked for.
     fn advance(&mut self, cx: &mut Context<'_>) {
-        let Stage::Entering(entering) = &mut self.stage else { return };
         let waker = cx.waker();
-        let Poll::Ready(entered) = entering.as_mut().poll(&mut task::Context::from_waker(&waker)) else {
-            return;
+        let mut task = task::Context::from_waker(&waker);
+        let entering = match &mut self.stage {
+            Stage::Recalling(recalling, auth) => {
+                let Poll::Ready(found) = recalling.as_mut().poll(&mut task) else { return };
+                let auth = auth.take();
+                return match found {
+                    Some((pid, back)) => self.come_back(back, pid, cx),
+                    None => self.enter(auth.as_deref(), cx),
+                };
+            }
+            Stage::Returning(returning, pid) => {
+                let Poll::Ready(back) = returning.as_mut().poll(&mut task) else { return };
+                let pid = Arc::clone(pid);
+                return match back {
+                    Some(back) => self.returned(back, pid, cx),
+                    None => self.fall_back(cx),
+                };
+            }
+            Stage::Entering(entering) => entering,
+            Stage::Outside | Stage::In(_) => return,
         };
+        let Poll::Ready(entered) = entering.as_mut().poll(&mut task) else { return };
         match entered {
-            Ok((login, rooms, inbox)) => {
+            Ok((login, rooms, inbox, kept)) => {
                 cx.set_author(login.author().clone());
-                cx.send_frames(socketio::connect(FORMAT, MAIN, &random::text(20), None));
-                let native = Native::new(self.chat.clone(), login, Wire::SocketIo, rooms, inbox, cx.now());
-                let mut native = Box::new(native);
+                let mut native =
+                    Native::new(self.chat.clone(), login, Wire::SocketIo, rooms, inbox, cx.now());
+                let (mut sid, mut pid) = (random::text(20), None);
+                if let (Some(kept), Some(window)) = (kept, self.chat.recovery) {
+                    let secret = pid.insert(random::text(24));
+                    sid.clone_from(&kept.sid);
+                    native.session = Some(Session::new(cx.hub(), secret, window, kept));
+                }
+                cx.send_frames(socketio::connect(FORMAT, MAIN, &sid, pid.as_deref()));
                 native.opened(cx);
-                self.deadline = None;
-                self.stage = Stage::In(native);
+                self.be_in(native, cx);
             }
             Err(refusal) => {
                 self.stage = Stage::Outside;
@@ -207,7 +339,10 @@ impl Conversation for ChatSocket {
 
     fn poll(&mut self, cx: &mut Context<'_>) {
         match &mut self.stage {
-            Stage::In(native) => native.poll(cx),
+            Stage::In(native) => {
+                native.poll(cx);
+                self.look_after(cx);
+            }
             _ => self.advance(cx),
         }
         if let Some(deadline) = &mut self.deadline

@@ -18,10 +18,11 @@ use parlor_proto::socketio::{Arguments, Decoder, MAIN, Packet, ParseError, msgpa
 use tokio::time::Sleep;
 
 use super::ack::Ack;
-use super::entry::Entering;
+use super::entry::{Entering, Recalling};
 use super::extract::Event;
 use super::handler::{Deciding, Running};
 use super::handshake::Handshake;
+use super::namespace::Namespace;
 use super::options::{Parser, SocketIoOptions};
 use super::registry::Registry;
 use super::socket::Socket;
@@ -37,6 +38,8 @@ pub(crate) struct Conversation {
     /// Those that are in.
     pub(super) members: Vec<Socket>,
     pub(super) entering: Vec<Entering>,
+    /// Those of whom it is not known yet what they have to be given again.
+    pub(super) recalling: Vec<Recalling>,
     tasks: Vec<Task>,
     /// Namespaces that this side has put the client out of, and that it has not entered again.
     pub(super) put_out: Vec<String>,
@@ -71,6 +74,7 @@ impl Conversation {
             decoder: Decoder::default(),
             members: Vec::new(),
             entering: Vec::new(),
+            recalling: Vec::new(),
             tasks: Vec::new(),
             put_out: Vec::new(),
             next_ticket: 0,
@@ -88,6 +92,11 @@ impl Conversation {
         self.members.iter().chain(self.entering.iter().map(Entering::socket)).chain(deciding)
     }
 
+    /// Where it is, or will be.
+    pub(super) fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
+        self.sockets().map(Socket::namespace).chain(self.recalling.iter().map(Recalling::namespace))
+    }
+
     pub(super) fn next_ticket(&mut self) -> Ticket {
         self.next_ticket += 1;
         Ticket(self.next_ticket)
@@ -99,7 +108,7 @@ impl Conversation {
                 // Clients of Socket.IO 2 put a query behind the name.
                 let (name, query) = namespace.split_once('?').unwrap_or((&namespace, ""));
                 let auth = auth.or_else(|| of_query(query));
-                if self.sockets().any(|socket| socket.namespace().name() == name) {
+                if self.namespaces().any(|namespace| namespace.name() == name) {
                     return Err(ParseError::BadNamespace);
                 }
                 self.enter(name, auth.map(Box::new), cx);
@@ -167,7 +176,7 @@ impl Conversation {
     /// A socket is out of its namespace; the connection stays.
     fn leave(&mut self, socket: &Socket, reason: &'static str, cx: &mut Context<'_>) {
         self.members.retain(|member| !member.is(socket));
-        socket.namespace().shared.recovery.forget(socket);
+        socket.namespace().shared.recovery.forget(socket, now());
         self.leave_everybody(socket, cx);
         if let Some(running) = disconnected(socket, reason) {
             self.start(Task::Handle(running, "disconnect".into()), cx);
@@ -282,6 +291,11 @@ impl parlor_net::Conversation for Conversation {
             self.put_out.push(socket.namespace().name().to_owned());
             self.leave(&socket, "server namespace disconnect", cx);
         }
+        for socket in self.members.iter().filter(|socket| socket.is_to_be_tended()) {
+            note_progress(socket, cx);
+            socket.keep();
+        }
+        self.poll_recalling(cx);
         for task in std::mem::take(&mut self.tasks) {
             if let Some(task) = self.poll_task(task, cx) {
                 self.tasks.push(task);
@@ -298,10 +312,12 @@ impl parlor_net::Conversation for Conversation {
         }
     }
 
-    fn closing(&mut self, code: CloseCode, _retry_after: Option<Duration>, _cx: &mut Context<'_>) {
+    fn closing(&mut self, code: CloseCode, _retry_after: Option<Duration>, cx: &mut Context<'_>) {
         if code == CloseCode::GOING_AWAY {
             self.ending.get_or_insert("server shutting down");
         }
+        // The peer may take its time for its goodbye, or be back on another line already.
+        self.members.iter().for_each(|socket| keep_place(socket, cx));
     }
 
     fn closed(&mut self, _code: u16, reason: &str, cx: &mut Context<'_>) {
@@ -310,12 +326,8 @@ impl parlor_net::Conversation for Conversation {
             entering.socket().end();
         }
         for socket in std::mem::take(&mut self.members) {
-            let recovery = &socket.namespace().shared.recovery;
+            keep_place(&socket, cx);
             let reason = if socket.is_put_out() { "server namespace disconnect" } else { reason };
-            match socket.namespace().window() {
-                Some(window) if !socket.is_put_out() => recovery.left(&socket, window, now()),
-                _ => recovery.forget(&socket),
-            }
             socket.end();
             if let Some(running) = disconnected(&socket, reason) {
                 self.start(Task::Handle(running, "disconnect".into()), cx);
@@ -338,6 +350,25 @@ impl Task {
             Task::Handle(_, event) => event,
             Task::Decide(..) | Task::Greet(..) => "connect",
         }
+    }
+}
+
+/// Keeps what a client is given again if it comes back, unless it was put out.
+fn keep_place(socket: &Socket, cx: &mut Context<'_>) {
+    note_progress(socket, cx);
+    let recovery = &socket.namespace().shared.recovery;
+    match socket.namespace().window() {
+        Some(window) if !socket.is_put_out() => recovery.left(socket, window, now()),
+        _ => recovery.forget(socket, now()),
+    }
+}
+
+/// Notes how far a client is in the log of its namespace.
+fn note_progress(socket: &Socket, cx: &mut Context<'_>) {
+    if socket.pid().is_some()
+        && let Some(heard) = cx.heard(&socket.namespace().everybody())
+    {
+        socket.note(heard);
     }
 }
 

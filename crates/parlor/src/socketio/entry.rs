@@ -1,6 +1,8 @@
 //! Entering a namespace: the handler's decision, coming back, and the answer to the client.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,8 +18,10 @@ use serde::Deserialize;
 
 use super::conversation::{Conversation, Task};
 use super::extract::Event;
+use super::kept;
 use super::namespace::{ConnectRefused, Namespace};
 use super::options::format;
+use super::recovery::{self, Away, Found, Progress, nothing_since, tend_every};
 use super::socket::{New, Socket};
 use crate::chat::random;
 use crate::clock::now;
@@ -29,8 +33,29 @@ const NAMESPACES: usize = 32;
 pub(super) struct Entering {
     pub(super) ticket: Ticket,
     socket: Socket,
-    /// It has come back, and this is what it sent.
-    returning: Option<Option<Box<Arguments>>>,
+    returned: Option<Returned>,
+}
+
+/// Somebody who has come back.
+struct Returned {
+    /// What it sent.
+    auth: Option<Box<Arguments>>,
+    /// How far it is, if the log can give what is behind that.
+    progress: Progress,
+}
+
+/// Somebody who was here before, or says so: its earlier connection has to end first, or the store is asked.
+pub(super) struct Recalling {
+    namespace: Namespace,
+    auth: Option<Box<Arguments>>,
+    returning: Returning,
+    found: Pin<Box<dyn Future<Output = Option<Away>> + Send>>,
+}
+
+impl Recalling {
+    pub(super) fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
 }
 
 impl Entering {
@@ -39,31 +64,71 @@ impl Entering {
     }
 }
 
-/// The fields of `auth` that are Socket.IO's own.
-#[derive(Debug, Deserialize)]
+/// What somebody who comes back knows.
+#[derive(Debug)]
 struct Returning {
-    pid: String,
+    pid: Arc<str>,
     /// Of the last event that it got; none if it got none.
-    offset: Option<String>,
+    last: Option<Position>,
+}
+
+impl Returning {
+    /// The fields of `auth` that are Socket.IO's own; `None` if there are none, or they cannot be this server's.
+    fn read(auth: Option<&Arguments>) -> Option<Returning> {
+        #[derive(Deserialize)]
+        struct Fields {
+            pid: String,
+            offset: Option<String>,
+        }
+        let Fields { pid, offset } = auth?.first().ok()?;
+        let last = offset.map(|offset| offset.parse()).transpose().ok()?;
+        Some(Returning { pid: pid.into(), last })
+    }
 }
 
 impl Conversation {
     /// A client wants to enter a namespace.
     pub(super) fn enter(&mut self, name: &str, auth: Option<Box<Arguments>>, cx: &mut Context<'_>) {
         self.put_out.retain(|left| left != name);
-        if self.sockets().count() + self.put_out.len() >= NAMESPACES {
+        if self.namespaces().count() + self.put_out.len() >= NAMESPACES {
             return self.refuse(name, &ConnectRefused::new("too many namespaces"), cx);
         }
         let Some(namespace) = self.registry.find(name) else {
             return self.refuse(name, &ConnectRefused::new("Invalid namespace"), cx);
         };
-        if namespace.window().is_some()
-            && let Some(returning) = auth.as_deref().and_then(|auth| auth.first().ok())
-            && self.come_back(&namespace, &returning, auth.clone(), cx)
-        {
-            return;
+        let returning = namespace.window().and_then(|_| Returning::read(auth.as_deref()));
+        let Some(returning) = returning else { return self.enter_anew(&namespace, auth, cx) };
+        let found: Pin<Box<dyn Future<Output = Option<Away>> + Send>> =
+            match namespace.shared.recovery.find(&returning.pid, now()) {
+                Some(Found::Away(away)) => return self.come_back(&namespace, &returning, *away, auth, cx),
+                Some(Found::Here(_)) => {
+                    let (namespace, pid) = (namespace.clone(), Arc::clone(&returning.pid));
+                    Box::pin(async move { namespace.shared.recovery.find_ended(&pid).await })
+                }
+                None if kept::outlives(cx.hub()) => {
+                    Box::pin(kept::get(cx.hub(), namespace.name(), &returning.pid, now()))
+                }
+                None => return self.enter_anew(&namespace, auth, cx),
+            };
+        self.recalling.push(Recalling { namespace, auth, returning, found });
+        self.poll_recalling(cx);
+    }
+
+    /// Goes on with those of whom the store has said what it knows.
+    pub(super) fn poll_recalling(&mut self, cx: &mut Context<'_>) {
+        for mut recalling in std::mem::take(&mut self.recalling) {
+            let waker = cx.waker();
+            match recalling.found.as_mut().poll(&mut task::Context::from_waker(&waker)) {
+                Poll::Pending => self.recalling.push(recalling),
+                Poll::Ready(found) => {
+                    let Recalling { namespace, auth, returning, .. } = recalling;
+                    match found {
+                        Some(away) => self.come_back(&namespace, &returning, away, auth, cx),
+                        None => self.enter_anew(&namespace, auth, cx),
+                    }
+                }
+            }
         }
-        self.enter_anew(&namespace, auth, cx);
     }
 
     fn enter_anew(&mut self, namespace: &Namespace, auth: Option<Box<Arguments>>, cx: &mut Context<'_>) {
@@ -109,21 +174,17 @@ impl Conversation {
     /// Where the namespace recovers, the log says first where it stands.
     fn admit(&mut self, socket: Socket, cx: &mut Context<'_>) {
         if socket.namespace().window().is_some() {
-            return self.join_everybody(socket, None, None, cx);
+            return self.join_everybody(socket, None, cx);
         }
         self.let_in(socket, cx);
     }
 
-    fn join_everybody(
-        &mut self,
-        socket: Socket,
-        begin: Option<Begin>,
-        returning: Option<Option<Box<Arguments>>>,
-        cx: &mut Context<'_>,
-    ) {
+    fn join_everybody(&mut self, socket: Socket, returned: Option<Returned>, cx: &mut Context<'_>) {
         let ticket = self.next_ticket();
         let (room, format) = (socket.namespace().everybody(), Some(socket.format()));
-        self.entering.push(Entering { ticket, socket, returning });
+        let since = returned.as_ref().map(|returned| returned.progress.heard.passed);
+        let begin = since.map(|since| Begin::Since(Since::Position(since)));
+        self.entering.push(Entering { ticket, socket, returned });
         cx.command(ticket, Command::Join { room, begin, format });
     }
 
@@ -132,26 +193,17 @@ impl Conversation {
         &mut self,
         namespace: &Namespace,
         returning: &Returning,
+        away: Away,
         auth: Option<Box<Arguments>>,
         cx: &mut Context<'_>,
-    ) -> bool {
-        let Some(found) = namespace.shared.recovery.find(&returning.pid, now()) else { return false };
-        let since = match &returning.offset {
-            None => found.since,
-            Some(offset) => match offset.parse::<Position>() {
-                Ok(position) => position,
-                Err(_) => return false,
-            },
-        };
-        if let Some(old) = found.old.filter(|old| old.connection() != cx.connection()) {
-            old.close();
-        }
-        let pid: Arc<str> = returning.pid.as_str().into();
-        let socket = self.socket(namespace, found.id, Some(pid), auth.clone(), true, cx);
-        socket.restore(&found.rooms, found.session);
+    ) {
+        let since = away.progress.since(returning.last);
+        let progress = Progress { heard: nothing_since(since), ..away.progress };
+        let pid = Some(Arc::clone(&returning.pid));
+        let socket = self.socket(namespace, away.id, pid, auth.clone(), true, cx);
+        socket.restore(&away.rooms, away.session);
         socket.enter_before();
-        self.join_everybody(socket, Some(Begin::Since(Since::Position(since))), Some(auth), cx);
-        true
+        self.join_everybody(socket, Some(Returned { auth, progress }), cx);
     }
 
     /// The log has answered.
@@ -161,7 +213,7 @@ impl Conversation {
         result: Result<Reply, Refusal>,
         cx: &mut Context<'_>,
     ) {
-        let Entering { socket, returning, .. } = entering;
+        let Entering { socket, returned, .. } = entering;
         let namespace = socket.namespace().clone();
         let joined = match result {
             Ok(Reply::Joined(joined)) => joined,
@@ -172,18 +224,24 @@ impl Conversation {
             }
         };
         let Joined { head, lost, messages, .. } = joined;
-        match returning {
+        match returned {
             // The gap cannot be given whole: none of it is, and it enters like anybody else.
-            Some(auth) if lost.is_some() => {
+            Some(Returned { auth, .. }) if lost.is_some() => {
                 self.leave_everybody(&socket, cx);
                 self.enter_anew(&namespace, auth, cx);
             }
-            returning => {
-                if let (Some(pid), Some(head)) = (socket.pid(), head) {
-                    namespace.shared.recovery.entered(pid, &socket, head.position());
+            returned => {
+                let came_back = returned.is_some();
+                let progress = returned.map(|returned| returned.progress);
+                let progress = progress.or_else(|| head.map(|head| Progress::new(head.position())));
+                if let (Some(pid), Some(progress)) = (socket.pid(), progress) {
+                    socket.set_progress(progress);
+                    if let Some(other) = namespace.shared.recovery.entered(pid, &socket) {
+                        other.close();
+                    }
+                    tend_from_now_on(&namespace);
                 }
                 let format = socket.format();
-                let came_back = returning.is_some();
                 self.let_in(socket, cx);
                 if came_back {
                     cx.send_publications(format, messages);
@@ -252,6 +310,13 @@ impl Conversation {
         });
         socket.set_polling(cx.is_polling());
         socket
+    }
+}
+
+/// Has somebody look after those in a namespace who may come back, if nobody does yet.
+fn tend_from_now_on(namespace: &Namespace) {
+    if let Some(window) = namespace.window().filter(|_| namespace.shared.recovery.begin_tending()) {
+        tokio::spawn(recovery::tend(Arc::downgrade(&namespace.shared), tend_every(window)));
     }
 }
 

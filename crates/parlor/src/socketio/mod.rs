@@ -25,6 +25,7 @@ mod entry;
 mod extract;
 mod handler;
 mod handshake;
+pub(crate) mod kept;
 mod namespace;
 mod options;
 mod payload;

@@ -10,6 +10,7 @@ use parlor_hub::policy::{Log, Policy, Presence, Retention};
 use parlor_hub::{Hub, socketio};
 
 use super::namespace::Namespace;
+use super::recovery::tend_every;
 
 /// The namespaces of a server. Shared with every connection and every handle that the application keeps.
 #[derive(Default)]
@@ -25,9 +26,9 @@ struct Pattern {
     template: Namespace,
 }
 
-/// What a ring of a namespace that recovers keeps, besides its age: one recovery (at most 1,000 messages) always fits.
-const RING_MESSAGES: u64 = 2_000;
-const RING_BYTES: u64 = 16 * 1024 * 1024;
+/// What the log of a namespace that recovers keeps, besides its age: one recovery (at most 1,000 messages) always fits.
+const LOG_MESSAGES: u64 = 2_000;
+const LOG_BYTES: u64 = 16 * 1024 * 1024;
 
 impl Registry {
     /// Called once, when the server listens.
@@ -99,13 +100,15 @@ impl Registry {
             return room.starts_with('/').then_some(Policy::BARE);
         }
         let window = read(&self.namespaces).get(socketio::namespace_of(room)).and_then(Namespace::window);
-        Some(window.map_or(Policy::BARE, |window| Policy { log: ring(window), presence: Presence::Off }))
+        Some(window.map_or(Policy::BARE, |window| Policy { log: log(window), presence: Presence::Off }))
     }
 }
 
-fn ring(window: Duration) -> Log {
-    let age_ms = Some(window.as_millis() as u64);
-    Log::Memory(Retention { messages: Some(RING_MESSAGES), bytes: Some(RING_BYTES), age_ms })
+/// Durable where the engine is, so that clients can come back to another process.
+fn log(window: Duration) -> Log {
+    let age = window + 2 * tend_every(window);
+    let age_ms = Some(age.as_millis() as u64);
+    Log::Stored(Retention { messages: Some(LOG_MESSAGES), bytes: Some(LOG_BYTES), age_ms })
 }
 
 fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use parlor_hub::encode::WireFormat;
 use parlor_hub::{ConnectionId, Hub, socketio};
 use parlor_proto::codes::{CloseCode, Code, Refusal};
-use parlor_proto::limits::ROOMS_PER_CONNECTION;
+use parlor_proto::limits::{OUTBOX_MESSAGES, ROOMS_PER_CONNECTION};
 use parlor_proto::socketio::Arguments;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +24,7 @@ use super::extract::Rest;
 use super::handshake::Handshake;
 use super::namespace::Namespace;
 use super::payload::Payload;
+use super::recovery::Progress;
 use crate::clock::now;
 use crate::sent::Sent;
 
@@ -46,6 +47,8 @@ struct Inner {
     pid: Option<Arc<str>>,
     recovered: bool,
     polling: AtomicBool,
+    /// How far it is in the log is to be noted, and written down.
+    to_be_tended: AtomicBool,
     /// Its connection is to end, with all that share it.
     put_all_out: AtomicBool,
     /// Has the conversation look at what its sockets want.
@@ -59,6 +62,11 @@ struct State {
     /// Without its own id.
     rooms: Vec<Box<str>>,
     session: Session,
+    /// `None` where the namespace does not recover, and until the log of it has answered.
+    progress: Option<Progress>,
+    keeping: Keeping,
+    /// Frames that wait until what was changed before them is written down.
+    unsaid: Vec<Bytes>,
     acks: Vec<(u64, oneshot::Sender<Arguments>)>,
     /// What was emitted before the client is in.
     early: Vec<Early>,
@@ -84,6 +92,16 @@ impl State {
     }
 }
 
+/// Whether what is kept of a socket is being written down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Keeping {
+    #[default]
+    Nothing,
+    Writing,
+    /// Something has changed meanwhile.
+    Again,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Stage {
     /// The client waits to be let in.
@@ -97,6 +115,9 @@ enum Stage {
 
 /// Acks of one client that are waited for; a client that never answers must not fill the memory.
 const ACKS: usize = 1_024;
+
+/// Frames that wait for the store; a store that stands still must not fill the memory.
+const UNSAID: usize = OUTBOX_MESSAGES;
 
 /// What a socket is made of.
 pub(super) struct New {
@@ -115,8 +136,9 @@ pub(super) struct New {
 impl Socket {
     pub(super) fn new(new: New) -> Socket {
         let New { id, namespace, hub, connection, format, handshake, auth, pid, recovered, waker } = new;
-        let (polling, put_all_out, state) =
-            (AtomicBool::new(false), AtomicBool::new(false), Mutex::default());
+        let (polling, to_be_tended, put_all_out) =
+            (AtomicBool::default(), AtomicBool::default(), AtomicBool::default());
+        let state = Mutex::default();
         let inner = Inner {
             id,
             namespace,
@@ -128,6 +150,7 @@ impl Socket {
             pid,
             recovered,
             polling,
+            to_be_tended,
             put_all_out,
             waker,
             state,
@@ -253,6 +276,12 @@ impl Socket {
         let mut state = self.state();
         match state.stage {
             Stage::Entering => state.early.push(Early::Frames(frames)),
+            // Who hears that it is in a room can rely on it.
+            Stage::In if state.keeping != Keeping::Nothing => match state.unsaid.len() < UNSAID {
+                true if volatile => {}
+                true => state.unsaid.push(frames),
+                false => self.inner.hub.kick(self.inner.connection, CloseCode::SLOW),
+            },
             Stage::In => self.inner.hub.send(self.inner.connection, frames, volatile),
             Stage::PutOut | Stage::Over => {}
         }
@@ -277,6 +306,8 @@ impl Socket {
         if state.stage == Stage::In {
             self.enter(room);
         }
+        drop(state);
+        self.keep();
         Ok(())
     }
 
@@ -287,6 +318,8 @@ impl Socket {
         state.rooms.retain(|joined| **joined != *room);
         if state.rooms.len() < before && state.stage == Stage::In {
             self.inner.hub.exit(self.inner.connection, &self.inner.namespace.room(room));
+            drop(state);
+            self.keep();
         }
     }
 
@@ -309,10 +342,14 @@ impl Socket {
 
     // ---- Session ----
 
-    /// Keeps a value for as long as the client is connected, and through its return where the namespace recovers.
+    /// Keeps a value for as long as the client is connected, and through its return where the namespace recovers; where
+    /// the server has a store, also through a restart, as long as rooms and session of a client stay below 64 KB.
     pub fn set<T: Serialize>(&self, key: &str, value: &T) {
         match Arguments::one(value) {
-            Ok(value) => drop(self.state().session.insert(key.to_owned(), value)),
+            Ok(value) => {
+                self.state().session.insert(key.to_owned(), value);
+                self.keep();
+            }
             Err(error) => tracing::warn!(%error, key, "a value of a session cannot be written"),
         }
     }
@@ -326,6 +363,7 @@ impl Socket {
     /// Forgets what was kept under a key.
     pub fn unset(&self, key: &str) {
         self.state().session.remove(key);
+        self.keep();
     }
 
     // ---- The end ----
@@ -355,6 +393,10 @@ impl Socket {
     }
 
     // ---- For the conversation ----
+
+    pub(super) fn hub(&self) -> &Arc<Hub> {
+        &self.inner.hub
+    }
 
     pub(super) fn connection(&self) -> ConnectionId {
         self.inner.connection

@@ -204,7 +204,7 @@ mod tests {
             ),
             (
                 "[server]\nlisten = \"a\"",
-                "parlor.toml: there is no setting server; there are listen, data, engine, origin, public_url, trusted_proxies, forwarded_in, tls_certificate, tls_key, workers, memory, no_limits, log",
+                "parlor.toml: there is no setting server; there are listen, data, engine, origin, public_url, trusted_proxies, forwarded_in, tls_certificate, tls_key, recovery, workers, memory, no_limits, log",
             ),
             (
                 "workers = \"4\"",
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn the_printed_defaults_load_as_the_defaults() {
         let raw = parse_file("parlor.toml", &super::super::print_defaults()).unwrap();
-        for setting in &SETTINGS {
+        for setting in SETTINGS {
             match raw.get(setting.name) {
                 Some(given) => assert_eq!(given.values, default(setting).values, "{}", setting.name),
                 None => assert_eq!(setting.default, "", "{}", setting.name),

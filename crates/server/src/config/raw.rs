@@ -28,7 +28,7 @@ pub(super) enum Kind {
 }
 
 /// All settings, in the order in which people need them.
-pub(crate) const SETTINGS: [Setting; 13] = [
+pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         name: "listen",
         kind: Kind::Text,
@@ -91,6 +91,13 @@ pub(crate) const SETTINGS: [Setting; 13] = [
         default: "",
         example: "tls_key = \"/etc/letsencrypt/live/chat.example/privkey.pem\"",
         help: "The certificate's private key",
+    },
+    Setting {
+        name: "recovery",
+        kind: Kind::Number,
+        default: "",
+        example: "recovery = 120",
+        help: "Seconds for which a Socket.IO client may be away and is then given what it missed (connection state recovery); off if it is not given, because it adds an argument to every event",
     },
     Setting {
         name: "workers",
@@ -185,7 +192,7 @@ impl clap::Args for Flags {
 impl clap::FromArgMatches for Flags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut raw = Raw::new();
-        for setting in &SETTINGS {
+        for setting in SETTINGS {
             let values = match setting.kind {
                 Kind::Switch => matches.get_flag(setting.name).then(|| vec!["true".to_owned()]),
                 _ => matches.get_many::<String>(setting.name).map(|values| values.cloned().collect()),
@@ -235,7 +242,7 @@ pub(crate) fn print_defaults() -> String {
         "# Parlor's settings at their defaults. Save this as parlor.toml and change what you need; the same names\n\
          # work as flags (--listen) and in the environment (PARLOR_LISTEN), which win over this file in this order.\n",
     );
-    for setting in &SETTINGS {
+    for setting in SETTINGS {
         let line = match setting.default {
             "" => format!("# {}", setting.example),
             default => format!("{} = {default}", setting.name),

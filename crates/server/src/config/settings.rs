@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use parlor::{ForwardedIn, Limits, Proxies, Tls};
 use tracing_subscriber::EnvFilter;
@@ -22,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) proxies: Proxies,
     /// `None`: plain HTTP.
     pub(crate) tls: Option<Tls>,
+    /// How long a client of Socket.IO may be away and still be recovered. `None`: not at all.
+    pub(crate) recovery: Option<Duration>,
     /// `None`: one per core.
     pub(crate) workers: Option<usize>,
     /// Bytes. `None`: what the machine or the container has.
@@ -43,6 +46,9 @@ pub(crate) enum EngineKind {
 /// More threads than any machine has cores are a slip.
 const MAX_WORKERS: usize = 1024;
 
+/// Whoever was away for a day reads the history instead.
+const MAX_RECOVERY: u64 = 24 * 60 * 60;
+
 impl Settings {
     /// Checks every value; `all` has each setting of the table.
     pub(super) fn check(all: &[(&'static str, Given)]) -> Result<Self, Wrong> {
@@ -61,6 +67,10 @@ impl Settings {
                     .parse("is no header of these: x-forwarded-for, forwarded", forwarded_in)?,
             },
             tls: tls(&value("tls_certificate"), &value("tls_key"))?,
+            recovery: value("recovery").optional("is no number of seconds from 1 to 86400", |text| {
+                let seconds = text.parse().ok().filter(|number| (1..=MAX_RECOVERY).contains(number))?;
+                Some(Duration::from_secs(seconds))
+            })?,
             workers: value("workers").optional("is no number from 1 to 1024", |text| {
                 text.parse().ok().filter(|number| (1..=MAX_WORKERS).contains(number))
             })?,
@@ -202,6 +212,7 @@ mod tests {
         let networks = with("trusted_proxies", "10.0.0.0/8").unwrap().proxies.trusted;
         assert_eq!(networks, ["10.0.0.0/8".parse().unwrap()]);
         assert_eq!(with("forwarded_in", "Forwarded").unwrap().proxies.header, ForwardedIn::Forwarded);
+        assert_eq!(with("recovery", "120").unwrap().recovery, Some(Duration::from_secs(120)));
         assert_eq!(with("workers", "3").unwrap().workers, Some(3));
         assert_eq!(with("memory", "64").unwrap().memory, Some(64 << 20));
         assert_eq!(with("no_limits", "on").unwrap().limits, Limits::Off);
@@ -241,6 +252,11 @@ mod tests {
                 "memory",
                 "2G",
                 "--memory: \"2G\" is no number of megabytes from 16 up; an example is memory = 2048",
+            ),
+            (
+                "recovery",
+                "2m",
+                "--recovery: \"2m\" is no number of seconds from 1 to 86400; an example is recovery = 120",
             ),
             ("workers", "0", "--workers: \"0\" is no number from 1 to 1024; an example is workers = 4"),
             (

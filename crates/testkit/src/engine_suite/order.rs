@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parlor_hub::engine::{Begin, Lost, Range};
 use parlor_hub::policy::{Ack, Log, Policy};
+use parlor_hub::{ConnectionId, Delivery, Selector};
 use parlor_proto::codes::Code;
 use parlor_proto::name::RoomName;
 use parlor_proto::position::Position;
@@ -115,6 +116,30 @@ pub fn what_was_published_comes_back_as_it_was(bench: &Bench) {
     assert_eq!((stored.author.clone(), stored.to.clone()), (Some(author("ann")), Some(author("bob"))));
     assert_eq!(stored.time, START);
     assert_eq!((page.messages[1].author.clone(), page.messages[1].to.clone()), (None, None));
+}
+
+pub fn whom_a_message_is_for_comes_back_with_it(bench: &Bench) {
+    let names = |names: &[&str]| names.iter().map(|name| RoomName::internal(*name)).collect::<Vec<_>>();
+    let connection = ConnectionId::new(7, 1, 2);
+    let selectors = [
+        None,
+        Some(Selector::default()),
+        Some(Selector { rooms: names(&["a", "/chat#b"]), ..Selector::default() }),
+        Some(Selector { except: names(&["böse", ""]), ..Selector::default() }),
+        Some(Selector {
+            connections: vec![connection],
+            except_connections: vec![connection],
+            ..Selector::default()
+        }),
+    ];
+    for selector in &selectors {
+        let mut draft = bench.draft("$n:/chat", STORED, "1");
+        draft.delivery = selector.clone().map(|selector| Box::new(Delivery::stored(selector)));
+        bench.try_publish(draft).expect("published");
+    }
+    let page = bench.page("$n:/chat", STORED, Range::After(0), 10);
+    let kept = page.messages.iter().map(|message| Some(message.delivery.as_ref()?.selector.clone()));
+    assert_eq!(kept.collect::<Vec<_>>(), selectors);
 }
 
 pub fn a_clock_that_is_set_back_does_not_turn_time_around(bench: &Bench) {

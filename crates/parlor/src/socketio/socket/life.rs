@@ -3,21 +3,99 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use parlor_hub::Heard;
+use parlor_proto::codes::Refusal;
 use parlor_proto::socketio::Arguments;
 
-use super::{Early, Inner, Session, Socket, Stage};
+use super::{Early, Inner, Keeping, Session, Socket, Stage};
 use crate::clock::now;
 use crate::socketio::extract::Rest;
+use crate::socketio::kept;
+use crate::socketio::recovery::{Away, Progress, tend_every};
 
 impl Socket {
-    pub(in crate::socketio) fn session(&self) -> Session {
-        self.state().session.clone()
+    /// What it has to be given when it comes back; `None` before it has entered, and where nobody comes back.
+    pub(in crate::socketio) fn away(&self) -> Option<Away> {
+        let (id, rooms) = (Arc::clone(&self.inner.id), self.rooms());
+        let state = self.state();
+        Some(Away { id, rooms, session: state.session.clone(), progress: state.progress? })
     }
 
     pub(in crate::socketio) fn restore(&self, rooms: &[String], session: Session) {
         let mut state = self.state();
         state.rooms = rooms.iter().map(|room| room.as_str().into()).collect();
         state.session = session;
+    }
+
+    pub(in crate::socketio) fn set_progress(&self, progress: Progress) {
+        self.state().progress = Some(progress);
+    }
+
+    /// Notes how far it is in the log.
+    pub(in crate::socketio) fn note(&self, heard: Heard) {
+        if let Some(progress) = &mut self.state().progress {
+            progress.heard = heard;
+        }
+    }
+
+    /// Has its conversation note how far it is in the log.
+    pub(in crate::socketio) fn ask_to_be_tended(&self) {
+        self.inner.to_be_tended.store(true, Ordering::Relaxed);
+        self.inner.waker.wake_by_ref();
+    }
+
+    pub(in crate::socketio) fn is_to_be_tended(&self) -> bool {
+        self.inner.to_be_tended.swap(false, Ordering::Relaxed)
+    }
+
+    /// Writes down what it has to be given when it comes back to another process; one write at a time.
+    pub(in crate::socketio) fn keep(&self) {
+        if self.inner.pid.is_none() || !kept::outlives(&self.inner.hub) {
+            return;
+        }
+        {
+            let mut state = self.state();
+            match (state.stage, state.keeping) {
+                (Stage::In, Keeping::Nothing) => state.keeping = Keeping::Writing,
+                (Stage::In, _) => return state.keeping = Keeping::Again,
+                _ => return,
+            }
+        }
+        self.write_down();
+    }
+
+    fn write_down(&self) {
+        let (Some(pid), Some(away), Some(window)) = (self.pid(), self.away(), self.namespace().window())
+        else {
+            return self.written(false);
+        };
+        let (socket, now) = (self.clone(), now());
+        let expires = now + (window + 2 * tend_every(window)).as_millis() as u64;
+        let done = Box::new(move |result: Result<_, Refusal>| {
+            if let Err(refusal) = &result {
+                tracing::warn!(%refusal, "a connection would not be recovered after a restart");
+                // Better nothing than what is no longer true.
+                if let Some(pid) = socket.pid() {
+                    kept::forget(&socket, pid, now);
+                }
+            }
+            socket.written(result.is_ok());
+        });
+        kept::put(self, pid, &away, expires, now, done);
+    }
+
+    /// What was to be said after the changes can be said, unless there were more of them.
+    fn written(&self, done: bool) {
+        let mut state = self.state();
+        if done && state.keeping == Keeping::Again && state.stage == Stage::In {
+            state.keeping = Keeping::Writing;
+            drop(state);
+            return self.write_down();
+        }
+        state.keeping = Keeping::Nothing;
+        for frames in std::mem::take(&mut state.unsaid) {
+            self.inner.hub.send(self.inner.connection, frames, false);
+        }
     }
 
     pub(in crate::socketio) fn set_polling(&self, polling: bool) {
@@ -54,6 +132,7 @@ impl Socket {
                 Early::Event(event, arguments) => drop(self.emit(&event, &Rest(arguments))),
             }
         }
+        self.keep();
     }
 
     /// Enters the rooms that it was in before, so that a replay knows what is for it.
@@ -79,6 +158,7 @@ impl Socket {
         let was_in = matches!(state.stage, Stage::In | Stage::PutOut);
         state.stage = Stage::Over;
         state.acks.clear();
+        state.unsaid.clear();
         let Inner { hub, connection, namespace, .. } = &*self.inner;
         // The connection may go on in other namespaces.
         if namespace.window().is_some() {

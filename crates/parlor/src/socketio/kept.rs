@@ -1,0 +1,162 @@
+//! What is kept of recoverable connections in the engine, so that they can come back to another process.
+//!
+//! A record is written when a client enters, when its rooms or its session change, while it is here from time to time,
+//! and when it goes; never for a message. A client has one write under way at most: what changes meanwhile goes with the
+//! next one. Where the engine ends with the process nothing is written.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use parlor_hub::engine::{Done, Expect};
+use parlor_hub::policy::Ack;
+use parlor_hub::{Heard, Hub, Quiet};
+use parlor_proto::position::Position;
+use parlor_proto::socketio::Arguments;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::recovery::{Away, Progress};
+use super::socket::Socket;
+use crate::chat::store;
+
+const KIND: &str = "socketio";
+
+/// A connection as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    sid: String,
+    rooms: Vec<String>,
+    session: BTreeMap<String, Value>,
+    entered: String,
+    passed: String,
+    given: u64,
+    /// Pairs of an offset and a position.
+    quiet: Vec<(u64, String)>,
+}
+
+/// A value of a session: its JSON text, and its attachments in base64.
+#[derive(Serialize, Deserialize)]
+struct Value {
+    json: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    bytes: Vec<String>,
+}
+
+/// Whether what is kept outlives the process.
+pub(super) fn outlives(hub: &Hub) -> bool {
+    hub.engine().ack() > Ack::Memory
+}
+
+/// Writes a connection down, if that is of use.
+pub(super) fn put(socket: &Socket, pid: &str, away: &Away, expires: u64, now: u64, done: Done<Option<u64>>) {
+    let Some(hub) = hub_of(socket) else { return done(Ok(None)) };
+    let kept = serde_json::to_vec(&Kept::of(away)).unwrap_or_default();
+    let key = key(socket.namespace().name(), pid);
+    hub.engine().records().put(KIND, &key, Some(&kept), Some(expires), Expect::Anything, now, done);
+}
+
+/// It will not come back.
+pub(super) fn forget(socket: &Socket, pid: &str, now: u64) {
+    let Some(hub) = hub_of(socket) else { return };
+    let key = key(socket.namespace().name(), pid);
+    hub.engine().records().put(KIND, &key, None, None, Expect::Anything, now, Box::new(|_| ()));
+}
+
+/// What was written down of the client with this secret.
+pub(super) fn get(
+    hub: &Arc<Hub>,
+    namespace: &str,
+    pid: &str,
+    now: u64,
+) -> impl Future<Output = Option<Away>> + Send + 'static {
+    let (engine, key) = (Arc::clone(hub.engine()), key(namespace, pid));
+    async move {
+        // A store that cannot be read has lost it: the client is a new one.
+        let kept: Option<Kept> = store::get(&engine, KIND, &key, now).await.ok()?;
+        kept?.read()
+    }
+}
+
+fn hub_of(socket: &Socket) -> Option<&Arc<Hub>> {
+    Some(socket.hub()).filter(|hub| outlives(hub))
+}
+
+/// The key of a record: the secret itself is nowhere written down.
+pub(crate) fn key(namespace: &str, pid: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(pid.as_bytes());
+    hash.update(b"#");
+    hash.update(namespace.as_bytes());
+    URL_SAFE_NO_PAD.encode(hash.finalize())
+}
+
+impl Kept {
+    fn of(away: &Away) -> Kept {
+        let value = |arguments: &Arguments| Value {
+            json: arguments.text().to_owned(),
+            bytes: arguments.attachments().iter().map(|bytes| STANDARD.encode(bytes)).collect(),
+        };
+        let Progress { entered, heard } = away.progress;
+        Kept {
+            sid: away.id.to_string(),
+            rooms: away.rooms.clone(),
+            session: away.session.iter().map(|(key, arguments)| (key.clone(), value(arguments))).collect(),
+            entered: entered.to_string(),
+            passed: heard.passed.to_string(),
+            given: heard.given,
+            quiet: heard.quiet.iter().flatten().map(|quiet| (quiet.after, quiet.until.to_string())).collect(),
+        }
+    }
+
+    fn read(self) -> Option<Away> {
+        let value = |value: Value| {
+            let bytes = value.bytes.iter().map(|bytes| STANDARD.decode(bytes).map(Into::into));
+            Some(Arguments::from_parts(value.json, 1, bytes.collect::<Result<_, _>>().ok()?))
+        };
+        let session = self.session.into_iter().map(|(key, kept)| Some((key, value(kept)?)));
+        let position = |text: &str| text.parse::<Position>().ok();
+        let mut quiet =
+            self.quiet.iter().map(|(after, until)| Some(Quiet { after: *after, until: position(until)? }));
+        let quiet = [quiet.next().flatten(), quiet.next().flatten()];
+        let heard = Heard { passed: position(&self.passed)?, given: self.given, quiet };
+        Some(Away {
+            id: self.sid.into(),
+            rooms: self.rooms,
+            session: session.collect::<Option<_>>()?,
+            progress: Progress { entered: position(&self.entered)?, heard },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parlor_proto::position::{Epoch, MessageId};
+    use parlor_proto::socketio::Binary;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_down_is_read_back_bytes_included() {
+        let at = |offset| Position { epoch: Epoch(7), offset, id: MessageId(u128::from(offset)) };
+        let session = [
+            ("name", Arguments::one("ann").unwrap()),
+            ("key", Arguments::one(&Binary(vec![0, 255].into())).unwrap()),
+        ];
+        let quiet = [Some(Quiet { after: 1, until: at(3) }), None];
+        let away = Away {
+            id: "sid".into(),
+            rooms: vec!["b\u{fc}ro".into(), "a".into()],
+            session: session.map(|(key, value)| (key.to_owned(), value)).into(),
+            progress: Progress { entered: at(1), heard: Heard { passed: at(9), given: 4, quiet } },
+        };
+        let text = serde_json::to_string(&Kept::of(&away)).unwrap();
+        let back = serde_json::from_str::<Kept>(&text).unwrap().read().unwrap();
+        assert_eq!((&*back.id, &back.rooms, &back.session), ("sid", &away.rooms, &away.session));
+        assert_eq!(back.progress, away.progress);
+        let damaged = text.replace("\"passed\":\"7.9", "\"passed\":\"?.9");
+        assert!(serde_json::from_str::<Kept>(&damaged).unwrap().read().is_none());
+    }
+}
