@@ -176,6 +176,7 @@ impl Shard {
             Err(refusal) => {
                 self.leave(connection, &name, now);
                 events.push(Event::Reply { connection, ticket, result: Err(refusal) });
+                self.settle(connection.slot(), events);
                 return;
             }
         };
@@ -270,7 +271,7 @@ impl Shard {
     }
 
     /// The door has delivered up to `offset`: those who had read that already go live.
-    pub(crate) fn reached(&mut self, key: RoomKey, offset: u64, _events: &mut Vec<Event>) {
+    pub(crate) fn reached(&mut self, key: RoomKey, offset: u64, events: &mut Vec<Event>) {
         let Some(room) = self.rooms.get(&key) else { return };
         if room.catching_up.is_empty() {
             return;
@@ -281,7 +282,7 @@ impl Shard {
         });
         for (slot, after) in ready.collect::<Vec<_>>() {
             if let Some(connection) = self.connection(slot) {
-                self.enter_live(connection, key, after);
+                self.enter_live(connection, key, after, events);
             }
         }
     }
@@ -306,12 +307,12 @@ impl Shard {
             return;
         }
         let name = room.name.clone();
-        self.enter_live(connection, key, after);
         if let Some(ticket) = ticket {
             let members = self.hub.members(&name);
             let joined = Joined { room: name, head: None, lost: None, messages: Vec::new(), members };
             events.push(Event::Reply { connection, ticket, result: Ok(Reply::Joined(joined)) });
         }
+        self.enter_live(connection, key, after, events);
     }
 }
 

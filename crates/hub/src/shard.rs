@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use parlor_proto::name::RoomName;
+use parlor_proto::position::MessageId;
 use rustc_hash::FxHashMap;
 
 use crate::command::{Reply, Ticket};
@@ -82,6 +83,8 @@ pub(crate) struct ShardRoom {
     /// Dense, in no order: the fan-out walks it.
     live: Vec<Subscriber>,
     pub(crate) catching_up: Vec<CatchingUp>,
+    /// The `seq` and id of the newest stored publication that came by here.
+    newest: Option<(u64, MessageId)>,
 }
 
 /// A connection's entry in a room, with the facts that the fan-out needs.
@@ -98,6 +101,9 @@ struct Subscriber {
 pub enum Event {
     /// Give this to the connection's conversation.
     Reply { connection: ConnectionId, ticket: Ticket, result: Result<Reply, Refusal> },
+    /// All rooms that the connection follows with ids are live, and from here on their publications carry them.
+    /// Everything up to the newest of them, given here, was queued.
+    Settled { connection: ConnectionId, newest: Option<(u64, MessageId)> },
     /// End this connection with a `bye`.
     Cut { connection: ConnectionId, code: CloseCode },
 }

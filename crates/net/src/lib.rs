@@ -10,6 +10,7 @@ mod application;
 mod clock;
 mod engineio;
 mod errand;
+mod exchange;
 mod liveness;
 mod memory;
 mod origin;
@@ -18,13 +19,17 @@ mod polling;
 mod server;
 mod socket;
 mod sockets;
+mod stream;
 mod takeover;
 mod wheel;
 mod worker;
 
 pub use admission::Limits;
-pub use application::{Application, Context, Conversation, Incoming, Opened, Opening, Route};
+pub use application::{
+    Answer, Application, Context, Conversation, Exchange, Http, Incoming, Opened, Opening, Route,
+};
 pub use engineio::EngineIo;
 pub use memory::Memory;
 pub use origin::Origins;
 pub use server::{Handle, Server, Settings};
+pub use stream::Stream;

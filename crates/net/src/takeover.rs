@@ -28,14 +28,15 @@ use tokio::sync::watch;
 use tower_service::Service;
 
 use crate::admission::{Admission, Admitted, Limits};
-use crate::application::{Application, Conversation, Opened, Opening, Route};
+use crate::application::{Application, Conversation, Http, Opened, Opening, Route};
 use crate::clock::Now;
 use crate::engineio::EngineIo;
 use crate::errand::Errands;
 use crate::memory::Pressure;
 use crate::origin::Origins;
 use crate::patient::Patient;
-use crate::polling;
+use crate::stream::{self, Stream};
+use crate::{exchange, polling};
 
 /// What every request is decided with.
 pub(crate) struct Front {
@@ -86,6 +87,8 @@ pub(crate) enum Role {
     EngineIo(EngineIo, Revision),
     /// It wants to take over this session.
     Probe(ConnectionId, EngineIo),
+    /// It is none, but a response that does not end.
+    Stream(Stream),
 }
 
 pub(crate) type Slot = Arc<Mutex<Option<Accepted>>>;
@@ -181,7 +184,14 @@ async fn answer(
     if let Some(settings) = route.engine_io {
         return Ok(polling::answer(request, peer, front, worker, slot, route, settings).await);
     }
-    match open(&request, peer, front, route, Role::Plain).await {
+    let opened = match route.http {
+        Some(Http::Requests(method)) => {
+            return Ok(exchange::answer(request, peer, front, worker, route, method).await);
+        }
+        Some(Http::Stream(stream)) => stream::open(&request, peer, front, route, stream).await,
+        None => open(&request, peer, front, route, Role::Plain).await,
+    };
+    match opened {
         Ok(accepted) => {
             hand_over(slot, accepted);
             pending().await
@@ -255,8 +265,8 @@ pub(crate) async fn open_without_socket(
 }
 
 /// Asks the limits, and then the application, for a connection.
-async fn attach(
-    request: &Request<Incoming>,
+pub(crate) async fn attach<B>(
+    request: &Request<B>,
     peer: SocketAddr,
     front: &Front,
     protocols: Vec<String>,
@@ -268,14 +278,6 @@ async fn attach(
     }
     let now = Now::read().wall;
     let address = client_address(peer.ip(), request.headers());
-    let admitted = match front.limits {
-        Limits::On => {
-            let comes_back = front.application.comes_back(&protocols);
-            let admitted = front.admission.admit(address, comes_back, now);
-            Some(admitted.map_err(|refusal| Box::new(refuse_with(&refusal)))?)
-        }
-        Limits::Off => None,
-    };
     let opening = Opening {
         uri: request.uri().clone(),
         headers: request.headers().clone(),
@@ -283,6 +285,14 @@ async fn attach(
         address,
         revision,
         now,
+    };
+    let admitted = match front.limits {
+        Limits::On => {
+            let comes_back = front.application.comes_back(&opening);
+            let admitted = front.admission.admit(address, comes_back, now);
+            Some(admitted.map_err(|refusal| Box::new(refuse_with(&refusal)))?)
+        }
+        Limits::Off => None,
     };
     let opened = front.application.open(opening).await.map_err(|refusal| Box::new(refuse_with(&refusal)))?;
     Ok((opened, admitted))
@@ -297,7 +307,7 @@ pub(crate) fn check_origin(front: &Front, headers: &HeaderMap) -> Result<(), Box
     })
 }
 
-fn config(route: Route, deflate: Option<deflate::Agreement>) -> ws::Config {
+pub(crate) fn config(route: Route, deflate: Option<deflate::Agreement>) -> ws::Config {
     ws::Config {
         max_message: route.max_message,
         max_fragments: route.max_fragments,
@@ -321,7 +331,7 @@ fn status_of(status: u16) -> StatusCode {
 }
 
 /// A refusal as the HTTP API gives it: its status and `{"type":"error",…}`.
-fn refuse_with(refusal: &Refusal) -> Response<Body> {
+pub(crate) fn refuse_with(refusal: &Refusal) -> Response<Body> {
     let mut body = Vec::new();
     parlor_proto::native::encode::error(&mut body, None, refusal);
     let mut response = Response::new(Body::from(body));
@@ -331,6 +341,15 @@ fn refuse_with(refusal: &Refusal) -> Response<Body> {
     if let Some(seconds) = refusal.retry_after_seconds() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
+    response
+}
+
+/// The answer to a method that a path does not know.
+pub(crate) fn refuse_method(allowed: &'static str) -> Response<Body> {
+    let refusal = Refusal::new(Code::BadMessage, format!("this path takes {allowed} only"));
+    let mut response = refuse_with(&refusal);
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }
 

@@ -3,7 +3,7 @@
 use parlor_proto::limits::ROOMS_PER_CONNECTION;
 use parlor_proto::name::RoomName;
 
-use super::{CATCHING_UP, Entry, Joined, Shard, ShardRoom, Subscriber};
+use super::{CATCHING_UP, Entry, Event, Joined, Shard, ShardRoom, Subscriber};
 use crate::command::Ticket;
 use crate::connection::ConnectionId;
 use crate::encode::WireFormat;
@@ -83,19 +83,46 @@ impl Shard {
     fn room_of(&mut self, name: &RoomName, key: RoomKey) -> &mut ShardRoom {
         self.rooms.entry(key).or_insert_with(|| {
             self.keys.insert(name.clone(), key);
-            ShardRoom { name: name.clone(), live: Vec::new(), catching_up: Vec::new() }
+            ShardRoom { name: name.clone(), live: Vec::new(), catching_up: Vec::new(), newest: None }
         })
     }
 
     /// Moves a connection from those that catch up to those that get what is published.
-    pub(crate) fn enter_live(&mut self, id: ConnectionId, key: RoomKey, after: u64) {
+    pub(crate) fn enter_live(&mut self, id: ConnectionId, key: RoomKey, after: u64, events: &mut Vec<Event>) {
         let slot = id.slot();
         let Some(entry) = self.entries.get_mut(slot).filter(|entry| entry.id == id) else { return };
         let Some(joined) = entry.rooms.iter_mut().find(|joined| joined.key == key) else { return };
         let Some(room) = self.rooms.get_mut(&key) else { return };
         room.catching_up.retain(|waiting| waiting.slot != slot);
         joined.index = room.live.len() as u32;
-        room.live.push(Subscriber { slot, format: joined.format, after });
+        // With an id the client's place would move past what another room still owes it.
+        let format = if joined.format == WireFormat::Sse { WireFormat::SsePlain } else { joined.format };
+        room.live.push(Subscriber { slot, format, after });
+        match joined.format {
+            WireFormat::Sse => self.settle(slot, events),
+            // What was delivered while it was on its way in is in the log.
+            WireFormat::Bell => self.mark_dirty(slot),
+            _ => {}
+        }
+    }
+
+    /// Has publications carry ids once all rooms that a connection follows with ids are live: what is delivered from
+    /// then on comes in the order of `seq` across them.
+    pub(crate) fn settle(&mut self, slot: u32, events: &mut Vec<Event>) {
+        let Some(entry) = self.entries.get(slot) else { return };
+        let followed = || entry.rooms.iter().filter(|joined| joined.format == WireFormat::Sse);
+        if followed().next().is_none() || followed().any(|joined| joined.index == CATCHING_UP) {
+            return;
+        }
+        let mut newest = None;
+        for joined in followed() {
+            let Some(room) = self.rooms.get_mut(&joined.key) else { continue };
+            newest = newest.max(room.newest);
+            if let Some(subscriber) = room.live.get_mut(joined.index as usize) {
+                subscriber.format = WireFormat::Sse;
+            }
+        }
+        events.push(Event::Settled { connection: entry.id, newest });
     }
 
     /// The wire format that a connection wants of a room.

@@ -60,6 +60,7 @@ pub(super) fn route() -> Route {
         deflate: None,
         format: WireFormat::SocketIoNative,
         engine_io: Some(engine_io),
+        http: None,
     }
 }
 
@@ -148,7 +149,7 @@ fn carry_out(
     ack: Option<u64>,
     cx: &mut Context<'_>,
 ) {
-    let to = To { id: None, ack };
+    let to = To { ack, ..To::default() };
     let object = match arguments.len() {
         0 => "{}",
         _ => arguments.text(),
