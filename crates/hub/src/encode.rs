@@ -50,6 +50,17 @@ pub enum WireFormat {
     Bell = 14,
 }
 
+impl WireFormat {
+    /// What it is while other rooms of the connection may be behind: an id would move the client's place past what
+    /// they still owe it.
+    pub(crate) fn catching_up(self) -> WireFormat {
+        match self {
+            WireFormat::Sse => WireFormat::SsePlain,
+            other => other,
+        }
+    }
+}
+
 const FORMATS: usize = 15;
 
 /// A publication's encoded forms, each made on first need. Most are needed in the native form only.

@@ -133,7 +133,8 @@ impl Shard {
             Some(key) => key,
             None => {
                 let author = self.author(connection).cloned();
-                self.hub.enter_room(self.worker, room, author.as_ref(), now)
+                let who = Who::of(author.as_ref(), format);
+                self.hub.enter_room(self.worker, room, who, now)
             }
         };
         self.begin_catching_up(connection, key, room, ticket, format);
@@ -245,7 +246,7 @@ impl Shard {
         let last = page.messages.last().and_then(|publication| publication.place);
         let after = last.map_or(after, |place| place.offset);
         waiting.state = State::Reading(after);
-        let format = self.format_in(slot, key);
+        let format = self.format_in(slot, key).catching_up();
         self.send_publications(slot, format, &page.messages);
         if page.more {
             self.hungry.push((slot, key));
@@ -316,6 +317,23 @@ impl Shard {
     }
 }
 
+/// Whom a subscriber is counted as in its room's presence.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Who<'a> {
+    Counted(Option<&'a Author>),
+    Nobody,
+}
+
+impl<'a> Who<'a> {
+    pub(crate) fn of(author: Option<&'a Author>, format: Option<WireFormat>) -> Who<'a> {
+        match (author, format) {
+            // It reads the log and hears the bell for as long as a request takes.
+            (None, Some(WireFormat::Bell)) => Who::Nobody,
+            (author, _) => Who::Counted(author),
+        }
+    }
+}
+
 /// Where a subscriber that has read the whole log stands against what was delivered.
 enum Arrival {
     /// At the head: the mail is in its worker's mailbox.
@@ -328,14 +346,17 @@ enum Arrival {
 
 impl Hub {
     /// Counts a subscriber in, under the room's lock.
-    fn enter_room(&self, worker: u16, name: &RoomName, author: Option<&Author>, now: u64) -> RoomKey {
+    fn enter_room(&self, worker: u16, name: &RoomName, who: Who<'_>, now: u64) -> RoomKey {
         let policy = self.policy(name);
         let mut table = self.rooms.lock(name);
         let room = self.rooms.entry(&mut table, name, policy, now);
         let first = room.subscriber_count() == 0;
         room.subscribers[usize::from(worker)] += 1;
         let key = room.key;
-        let due = room.presence.join(author, now);
+        let due = match who {
+            Who::Counted(author) => room.presence.join(author, now),
+            Who::Nobody => None,
+        };
         drop(table);
         if let Some(at) = due {
             self.schedule(name.clone(), at);
@@ -385,11 +406,14 @@ impl Hub {
     }
 
     /// Counts a subscriber out.
-    pub(crate) fn leave_room(&self, worker: u16, name: &RoomName, author: Option<&Author>, now: u64) {
+    pub(crate) fn leave_room(&self, worker: u16, name: &RoomName, who: Who<'_>, now: u64) {
         let mut table = self.rooms.lock(name);
         let Some(room) = table.get_mut(name) else { return };
         room.subscribers[usize::from(worker)] -= 1;
-        let mut due = room.presence.leave(author, now);
+        let mut due = match who {
+            Who::Counted(author) => room.presence.leave(author, now),
+            Who::Nobody => None,
+        };
         if due.is_none() && room.subscriber_count() == 0 {
             due = Some(now + crate::hub::ROOM_IDLE_MS);
         }

@@ -7,7 +7,7 @@ use super::{CATCHING_UP, Entry, Event, Joined, Shard, ShardRoom, Subscriber};
 use crate::command::Ticket;
 use crate::connection::ConnectionId;
 use crate::encode::WireFormat;
-use crate::join::CatchingUp;
+use crate::join::{CatchingUp, Who};
 use crate::rooms::RoomKey;
 
 impl Shard {
@@ -66,7 +66,7 @@ impl Shard {
         let entry = self.entries.get_mut(slot).filter(|entry| entry.id == id && !entry.left);
         let Some(entry) = entry.filter(|entry| entry.rooms.iter().all(|joined| joined.key != key)) else {
             // It is gone or about to go, or in the room already.
-            self.hub.leave_room(self.worker, name, None, now);
+            self.hub.leave_room(self.worker, name, Who::Counted(None), now);
             return;
         };
         let joined = entry.rooms.len();
@@ -95,9 +95,7 @@ impl Shard {
         let Some(room) = self.rooms.get_mut(&key) else { return };
         room.catching_up.retain(|waiting| waiting.slot != slot);
         joined.index = room.live.len() as u32;
-        // With an id the client's place would move past what another room still owes it.
-        let format = if joined.format == WireFormat::Sse { WireFormat::SsePlain } else { joined.format };
-        room.live.push(Subscriber { slot, format, after });
+        room.live.push(Subscriber { slot, format: joined.format.catching_up(), after });
         match joined.format {
             WireFormat::Sse => self.settle(slot, events),
             // What was delivered while it was on its way in is in the log.
@@ -152,7 +150,7 @@ impl Shard {
             self.rooms.remove(&joined.key);
             self.keys.remove(&name);
         }
-        self.hub.leave_room(self.worker, &name, author.as_ref(), now);
+        self.hub.leave_room(self.worker, &name, Who::of(author.as_ref(), Some(joined.format)), now);
     }
 
     fn remove_from_live(&mut self, key: RoomKey, index: u32) {

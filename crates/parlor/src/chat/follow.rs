@@ -33,6 +33,8 @@ struct Follow {
     rooms: Vec<(RoomName, Option<Begin>)>,
     cursor: Option<Cursor>,
     reading: Option<Reading>,
+    /// Rooms of which the gap cannot be given.
+    lost: Vec<(RoomName, Lost)>,
     /// What was read and not written yet stands before the next page.
     gap: Option<Gap>,
     /// The newest place of which everything was sent, once the rooms are live.
@@ -67,6 +69,7 @@ pub(super) async fn open(chat: &Chat, events: bool, opening: Opening) -> Result<
         rooms: each_once(rooms.into_iter().zip(begins)),
         cursor,
         reading: None,
+        lost: Vec::new(),
         gap: None,
         newest: (0, MessageId::NIL),
         last: 0,
@@ -105,15 +108,17 @@ impl Follow {
                     self.last = frontier.last;
                     match opened {
                         Some(opened) => {
-                            for (room, reason) in opened.lost {
-                                self.join(room, None, Missed::Lost(reason), cx);
-                            }
+                            self.lost = opened.lost;
                             self.read_on(opened.gap);
                         }
                         None => self.join_all(cx),
                     }
                 }
+                // All rooms are joined at once: ids begin when the last of them is live.
                 Ok(Step::Page(gap, page)) if page.is_empty() => {
+                    for (room, reason) in std::mem::take(&mut self.lost) {
+                        self.join(room, None, Missed::Lost(reason), cx);
+                    }
                     for (room, position) in gap.places() {
                         self.join(room, Some(Begin::Since(Since::Position(position))), Missed::Asked, cx);
                     }

@@ -209,6 +209,7 @@ impl Poller {
     fn advance(&mut self, cx: &mut Context<'_>) {
         let waker = cx.waker();
         let mut task = task::Context::from_waker(&waker);
+        let session = self.native.is_some().then(|| cx.connection());
         let mut index = 0;
         while let Some(held) = self.held.get_mut(index) {
             let read = match &mut held.reading {
@@ -225,7 +226,9 @@ impl Poller {
             let late =
                 held.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(&mut task).is_ready());
             let lines = cx.queued() > 0 || held.wish.ticket.is_none_or(|ticket| ticket.seen < self.batches);
-            let now = held.wish.ticket.is_none() || held.wish.wait.is_zero() || held.answer.is_unwanted();
+            let gone = session.is_some() && held.wish.ticket.is_some_and(|ticket| ticket.session != session);
+            let now =
+                held.wish.ticket.is_none() || gone || held.wish.wait.is_zero() || held.answer.is_unwanted();
             match read {
                 Some(Err(refusal)) => {
                     let held = self.held.remove(index);
@@ -294,21 +297,22 @@ impl Poller {
         }
         body.pop_if(|byte| *byte == b',');
         let mut lost = read.lost;
-        // What was said while there was no session is gone.
-        let gone = wish.ticket.is_some_and(|ticket| ticket.session != session);
-        for (room, _) in wish.rooms.iter().filter(|_| gone) {
-            let unlogged = self.chat.hub.policy(room).log == Log::None;
-            if unlogged && lost.iter().all(|(known, _)| known != room) {
-                lost.push((room.clone(), Lost::NoLog));
-            }
-        }
-        if !gone {
-            lost.retain(|(_, reason)| *reason != Lost::NoLog);
-        }
+        lost.extend(self.unlogged_gone(&wish, session).map(|room| (room.clone(), Lost::NoLog)));
         let ticket = Ticket { cursor: read.cursor, session, seen: self.batches };
         write_end(&mut body, ticket, &lost);
         answer.json(200, body);
         self.rest(cx);
+    }
+
+    /// Rooms without a log of which something may have been missed, because it did not wait in this session.
+    fn unlogged_gone<'w>(
+        &self,
+        wish: &'w Wish,
+        session: Option<ConnectionId>,
+    ) -> impl Iterator<Item = &'w RoomName> + use<'w, '_> {
+        let gone = wish.ticket.is_some_and(|ticket| ticket.session != session);
+        let unlogged = |room: &&RoomName| self.chat.hub.policy(room).log == Log::None;
+        wish.rooms.iter().filter(move |_| gone).map(|(room, _)| room).filter(unlogged)
     }
 
     /// After an answer: a reader is done, a session waits for the next poll.
@@ -359,10 +363,11 @@ fn read(hub: &Arc<Hub>, wish: &Wish) -> Reading {
             }
         };
         let last = messages.last().and_then(|message| Some((message.place?.seq, message.id)));
-        let was_lost = lost.iter().any(|(_, reason)| *reason != Lost::NoLog);
+        // What has no log is not read, but waits.
+        lost.retain(|(_, reason)| *reason != Lost::NoLog);
         let cursor = match (last, cursor) {
             (Some((seq, id)), _) => Cursor { life: hub.engine().life(), seq, id },
-            (None, Some(cursor)) if !was_lost => Cursor { seq: frontier.last, ..cursor },
+            (None, Some(cursor)) if lost.is_empty() => Cursor { seq: frontier.last, ..cursor },
             (None, _) => gap::latest(&hub, &names, 0, frontier).await?.1,
         };
         Ok(Read { messages, cursor, lost })
