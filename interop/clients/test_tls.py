@@ -54,6 +54,15 @@ class Tls(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout
 
+    def curl_line(self, flag, url, words):
+        """The first line with these words of a response that does not end."""
+        command = ["curl", "--silent", "--no-buffer", flag, "--cacert", self.files[0], "--max-time", str(PATIENCE), url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                return next(line for line in process.stdout if words in line)
+            finally:
+                process.kill()
+
     def test_two_people_talk_over_wss_from_a_page_of_the_same_place(self):
         with self.ws("?name=ann&room=lobby") as ann, self.ws("?name=bob&room=lobby") as bob:
             # More than one record of TLS and one read of anybody.
@@ -74,6 +83,7 @@ class Tls(unittest.TestCase):
             self.assertEqual((published["type"], published["ack"]), ("published", "local"))
             polled = self.curl(flag, f"{url}/socket.io/?EIO=4&transport=polling")
             self.assertTrue(polled.startswith('0{"sid":'), polled)
+            self.assertIn(f'"data":"{version}"', self.curl_line(flag, f"{url}/stream?room=shop&last=10", '"offset"'))
 
     def test_what_came_before_tls_1_2_is_not_spoken(self):
         context = self.context()

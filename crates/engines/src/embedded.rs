@@ -29,7 +29,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parlor_hub::engine::{
-    Begin, Done, Door, Engine, Expect, Head, Page, Published, Range, Record, Records, Resumed,
+    Begin, Done, Door, Engine, Expect, Frontier, Head, Page, Published, Range, Record, Records, Resumed,
 };
 use parlor_hub::memory::{MemoryEngine, check_record};
 use parlor_hub::order::Order;
@@ -229,6 +229,15 @@ impl Engine for EmbeddedEngine {
         }
         let room = room.clone();
         self.read(done, move |reader| reader.resume(&room, begin));
+    }
+
+    fn life(&self) -> u64 {
+        let [first @ .., _, _, _, _, _, _, _, _] = self.life;
+        u64::from_be_bytes(first)
+    }
+
+    fn frontier(&self, done: Done<Frontier>) {
+        self.rings.frontier(done);
     }
 
     fn rooms(&self, prefix: &str, after: Option<&str>, limit: u32, done: Done<Vec<(RoomName, Head)>>) {

@@ -3,8 +3,10 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
-use parlor_proto::json::string;
+use parlor_proto::json::{self, string};
 use parlor_proto::native::encode as native;
+use parlor_proto::position::Cursor;
+use parlor_proto::sse;
 use parlor_proto::ws::Kind;
 use parlor_proto::ws::frame::{self, Opcode};
 
@@ -38,15 +40,34 @@ pub enum WireFormat {
     EngineIo = 8,
     /// `Raw` as messages of Engine.IO 3: in front of bytes too.
     EngineIoV3 = 9,
+    /// The native objects as server-sent events, with the cursor as their id.
+    Sse = 11,
+    /// The same without an id: what the client's place must not move by.
+    SsePlain = 12,
+    /// The native objects, one per line.
+    Lines = 13,
+    /// The same for whoever fetches them: publications only.
+    Fetched = 14,
+    /// No bytes: the connection only learns that something was published.
+    Bell = 15,
 }
 
-const FORMATS: usize = 11;
+const FORMATS: usize = 16;
 
 impl WireFormat {
     /// For pages of one room's log: a place in them would turn back the place that the client has in all its rooms.
     pub(crate) fn replayed(self) -> WireFormat {
         match self {
             WireFormat::SocketIoNativeOffset => WireFormat::SocketIoNative,
+            other => other.catching_up(),
+        }
+    }
+
+    /// What it is while other rooms of the connection may be behind: an id would move the client's place past what
+    /// they still owe it.
+    pub(crate) fn catching_up(self) -> WireFormat {
+        match self {
+            WireFormat::Sse => WireFormat::SsePlain,
             other => other,
         }
     }
@@ -68,10 +89,17 @@ impl Encodings {
     }
 }
 
-/// The frames of one publication.
-pub(crate) fn publication(publication: &Publication, format: WireFormat) -> Bytes {
+/// The frames of one publication of the store with this life.
+pub(crate) fn publication(publication: &Publication, format: WireFormat, life: u64) -> Bytes {
     let encode = || match format {
         WireFormat::Native => in_frame(|out| native::entry(out, &entry(publication))),
+        WireFormat::Sse => {
+            let cursor = publication.place.map(|place| Cursor { life, seq: place.seq, id: publication.id });
+            in_event(cursor, |out| native::entry(out, &entry(publication)))
+        }
+        WireFormat::SsePlain => in_event(None, |out| native::entry(out, &entry(publication))),
+        WireFormat::Lines | WireFormat::Fetched => in_line(|out| native::entry(out, &entry(publication))),
+        WireFormat::Bell => Bytes::new(),
         WireFormat::Raw => raw(publication, b"", b""),
         WireFormat::EngineIo => raw(publication, b"4", b""),
         WireFormat::EngineIoV3 => raw(publication, b"4", &[4]),
@@ -194,18 +222,22 @@ pub(crate) fn read(notice: &ReadNotice, format: WireFormat) -> Option<Bytes> {
 fn push(encodings: &Encodings, format: WireFormat, write: impl FnOnce(&mut Vec<u8>)) -> Option<Bytes> {
     // What is no publication has no place.
     let format = format.replayed();
-    if !matches!(format, WireFormat::Native | WireFormat::SocketIoNative) {
-        return None;
-    }
-    let encode = || {
-        if format == WireFormat::Native {
-            return in_frame(write);
+    let encode = || match format {
+        WireFormat::Native => Some(in_frame(write)),
+        WireFormat::SsePlain => Some(in_event(None, write)),
+        WireFormat::Lines => Some(in_line(write)),
+        WireFormat::SocketIoNative => {
+            let mut object = Vec::with_capacity(256);
+            write(&mut object);
+            Some(socketio::native_event(&object))
         }
-        let mut object = Vec::with_capacity(256);
-        write(&mut object);
-        socketio::native_event(&object)
+        _ => None,
     };
-    Some(encodings.of(format).get_or_init(encode).clone())
+    let place = encodings.of(format);
+    match place.get() {
+        Some(encoded) => Some(encoded.clone()),
+        None => encode().map(|encoded| place.get_or_init(|| encoded).clone()),
+    }
 }
 
 /// A server's text frame around what `write` appends.
@@ -218,6 +250,24 @@ fn in_frame(write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     whole.into()
 }
 
+/// A server-sent event around what `write` appends.
+fn in_event(id: Option<Cursor>, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut object = Vec::with_capacity(256);
+    write(&mut object);
+    let mut event = Vec::with_capacity(object.len() + 64);
+    sse::event(&mut event, id, &object);
+    event.into()
+}
+
+/// What `write` appends as one line: JSON holds line ends between its tokens only, where a space says the same.
+fn in_line(write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut line = Vec::with_capacity(256);
+    write(&mut line);
+    json::one_line(&mut line);
+    line.push(b'\n');
+    line.into()
+}
+
 /// Publications that are delivered together: their joined bytes, once per wire format.
 pub(crate) struct Run<'r> {
     run: &'r [Arc<Publication>],
@@ -225,20 +275,21 @@ pub(crate) struct Run<'r> {
     /// Several workers share the publications: each takes a copy of the bytes, because a reference count that two
     /// cores write for every subscriber costs more than copying once.
     shared: bool,
+    life: u64,
 }
 
 impl<'r> Run<'r> {
-    pub(crate) fn new(run: &'r [Arc<Publication>], shared: bool) -> Run<'r> {
-        Run { run, joined: Default::default(), shared }
+    pub(crate) fn new(run: &'r [Arc<Publication>], shared: bool, life: u64) -> Run<'r> {
+        Run { run, joined: Default::default(), shared, life }
     }
 
     /// The bytes of all of them.
     pub(crate) fn whole(&mut self, format: WireFormat) -> Bytes {
-        let (run, shared) = (self.run, self.shared);
+        let (run, shared, life) = (self.run, self.shared, self.life);
         self.joined[format as usize]
             .get_or_insert_with(|| match run {
-                [one] if !shared => publication(one, format),
-                _ => join(run, format),
+                [one] if !shared => publication(one, format, life),
+                _ => join(run, format, life),
             })
             .clone()
     }
@@ -249,12 +300,12 @@ impl<'r> Run<'r> {
         let behind =
             |publication: &Arc<Publication>| publication.place.is_none_or(|place| place.offset > after);
         let part = &self.run[self.run.iter().position(behind)?..];
-        Some((join(part, format), part.len() as u32))
+        Some((join(part, format, self.life), part.len() as u32))
     }
 }
 
-fn join(run: &[Arc<Publication>], format: WireFormat) -> Bytes {
-    let frames: Vec<Bytes> = run.iter().map(|one| publication(one, format)).collect();
+fn join(run: &[Arc<Publication>], format: WireFormat, life: u64) -> Bytes {
+    let frames: Vec<Bytes> = run.iter().map(|one| publication(one, format, life)).collect();
     let mut joined = BytesMut::with_capacity(frames.iter().map(Bytes::len).sum());
     frames.iter().for_each(|frame| joined.extend_from_slice(frame));
     joined.freeze()

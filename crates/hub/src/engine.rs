@@ -52,6 +52,15 @@ impl Head {
     }
 }
 
+/// How far a store has come, for cursors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frontier {
+    /// Everything that was or will be stored with a `seq` up to here was delivered, and reading finds it.
+    pub last: u64,
+    /// No log in memory (`Log::Memory`) has lost anything with a `seq` beyond this otherwise than by its retention.
+    pub rings_since: u64,
+}
+
 /// Which part of a log to read. Pages come oldest first and are never empty when something is in range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Range {
@@ -156,6 +165,13 @@ pub trait Engine: Send + Sync {
     /// Decides whether the gap behind `begin` can be given whole (at most `limits::RESUME_MAX`) and reads its first page
     /// from the same snapshot. `hub::resume::decide` has the rules.
     fn resume(&self, room: &RoomName, policy: Policy, begin: Begin, done: Done<Resumed>);
+
+    /// The name of this store's life: 64 random bits, drawn when the store is made or loses anything as a whole. Every
+    /// cursor begins with it.
+    fn life(&self) -> u64;
+
+    /// How far the store has come by now.
+    fn frontier(&self, done: Done<Frontier>);
 
     /// The rooms that have a log, in the order of their names' bytes: those that begin with `prefix` and come after
     /// `after`, at most `limit`. Names that begin with `$` are left out.

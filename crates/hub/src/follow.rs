@@ -8,6 +8,7 @@ use parlor_proto::name::RoomName;
 
 use crate::command::Ticket;
 use crate::connection::ConnectionId;
+use crate::join::Who;
 use crate::shard::Shard;
 
 /// No join has it: whoever waits here is never answered by the log.
@@ -22,7 +23,7 @@ impl Shard {
         }
         if self.joined(connection, room).is_none() {
             let author = self.author(connection).cloned();
-            let key = self.hub.enter_room(self.worker, room, author.as_ref(), now);
+            let key = self.hub.enter_room(self.worker, room, Who::Counted(author.as_ref()), now);
             self.begin_catching_up(connection, key, room, WAITING, None);
         }
         true
@@ -38,8 +39,9 @@ impl Shard {
         }
         for (room, has) in rooms {
             if let Some(key) = self.joined(connection, room) {
-                // What comes between the look and this is in the mailbox still.
-                self.enter_live(connection, key, *has);
+                // What comes between the look and this is in the mailbox still. The events are those of streams, which
+                // follow their rooms one by one.
+                self.enter_live(connection, key, *has, &mut Vec::new());
             }
         }
         true

@@ -133,7 +133,8 @@ impl Shard {
             Some(key) => key,
             None => {
                 let author = self.author(connection).cloned();
-                self.hub.enter_room(self.worker, room, author.as_ref(), now)
+                let who = Who::of(author.as_ref(), format);
+                self.hub.enter_room(self.worker, room, who, now)
             }
         };
         self.begin_catching_up(connection, key, room, ticket, format);
@@ -176,6 +177,7 @@ impl Shard {
             Err(refusal) => {
                 self.leave(connection, &name, now);
                 events.push(Event::Reply { connection, ticket, result: Err(refusal) });
+                self.settle(connection.slot(), events);
                 return;
             }
         };
@@ -270,7 +272,7 @@ impl Shard {
     }
 
     /// The door has delivered up to `offset`: those who had read that already go live.
-    pub(crate) fn reached(&mut self, key: RoomKey, offset: u64, _events: &mut Vec<Event>) {
+    pub(crate) fn reached(&mut self, key: RoomKey, offset: u64, events: &mut Vec<Event>) {
         let Some(room) = self.rooms.get(&key) else { return };
         if room.catching_up.is_empty() {
             return;
@@ -281,7 +283,7 @@ impl Shard {
         });
         for (slot, after) in ready.collect::<Vec<_>>() {
             if let Some(connection) = self.connection(slot) {
-                self.enter_live(connection, key, after);
+                self.enter_live(connection, key, after, events);
             }
         }
     }
@@ -306,11 +308,28 @@ impl Shard {
             return;
         }
         let name = room.name.clone();
-        self.enter_live(connection, key, after);
         if let Some(ticket) = ticket {
             let members = self.hub.members(&name);
             let joined = Joined { room: name, head: None, lost: None, messages: Vec::new(), members };
             events.push(Event::Reply { connection, ticket, result: Ok(Reply::Joined(joined)) });
+        }
+        self.enter_live(connection, key, after, events);
+    }
+}
+
+/// Whom a subscriber is counted as in its room's presence.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Who<'a> {
+    Counted(Option<&'a Author>),
+    Nobody,
+}
+
+impl<'a> Who<'a> {
+    pub(crate) fn of(author: Option<&'a Author>, format: Option<WireFormat>) -> Who<'a> {
+        match (author, format) {
+            // It reads the log and hears the bell for as long as a request takes.
+            (None, Some(WireFormat::Bell)) => Who::Nobody,
+            (author, _) => Who::Counted(author),
         }
     }
 }
@@ -332,20 +351,17 @@ impl Hub {
     }
 
     /// Counts a subscriber in, under the room's lock.
-    pub(crate) fn enter_room(
-        &self,
-        worker: u16,
-        name: &RoomName,
-        author: Option<&Author>,
-        now: u64,
-    ) -> RoomKey {
+    pub(crate) fn enter_room(&self, worker: u16, name: &RoomName, who: Who<'_>, now: u64) -> RoomKey {
         let policy = self.policy(name);
         let mut table = self.rooms.lock(name);
         let room = self.rooms.entry(&mut table, name, policy, now);
         let first = room.subscriber_count() == 0;
         room.subscribers[usize::from(worker)] += 1;
         let key = room.key;
-        let due = room.presence.join(author, now);
+        let due = match who {
+            Who::Counted(author) => room.presence.join(author, now),
+            Who::Nobody => None,
+        };
         drop(table);
         if let Some(at) = due {
             self.schedule(name.clone(), at);
@@ -395,11 +411,14 @@ impl Hub {
     }
 
     /// Counts a subscriber out.
-    pub(crate) fn leave_room(&self, worker: u16, name: &RoomName, author: Option<&Author>, now: u64) {
+    pub(crate) fn leave_room(&self, worker: u16, name: &RoomName, who: Who<'_>, now: u64) {
         let mut table = self.rooms.lock(name);
         let Some(room) = table.get_mut(name) else { return };
         room.subscribers[usize::from(worker)] -= 1;
-        let mut due = room.presence.leave(author, now);
+        let mut due = match who {
+            Who::Counted(author) => room.presence.leave(author, now),
+            Who::Nobody => None,
+        };
         if due.is_none() && room.subscriber_count() == 0 {
             due = Some(now + crate::hub::ROOM_IDLE_MS);
         }

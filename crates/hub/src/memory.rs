@@ -20,7 +20,9 @@ use parlor_proto::name::RoomName;
 use parlor_proto::position::{Epoch, MessageId};
 use siphasher::sip::SipHasher24;
 
-use crate::engine::{Begin, Done, Door, Engine, Head, Lost, Page, Published, Range, Records, Resumed};
+use crate::engine::{
+    Begin, Done, Door, Engine, Frontier, Head, Lost, Page, Published, Range, Records, Resumed,
+};
 use crate::order::Order;
 use crate::policy::{Ack, Log, Policy, Retention};
 use crate::publication::{Draft, Place, Publication};
@@ -41,6 +43,7 @@ pub struct MemoryEngine {
     door: OnceLock<Arc<dyn Door>>,
     stopped: AtomicBool,
     order: Arc<Order>,
+    life: u64,
     logs: Mutex<Logs>,
     records: MemoryRecords,
 }
@@ -49,6 +52,8 @@ struct Logs {
     secret: [u8; 16],
     /// How often a log was given up; part of every epoch, so that no two lives of a log have the same name.
     lives: u64,
+    /// Every log that was given up, in this process or an earlier one, had nothing beyond this number.
+    lost: u64,
     rings: BTreeMap<RoomName, Ring>,
     /// The rings by the number of their newest publication: the first was silent for longest.
     silent: BTreeMap<u64, RoomName>,
@@ -67,13 +72,16 @@ impl MemoryEngine {
 
     /// The part of another engine, whose sequence numbers it shares.
     pub fn with_order(secret: [u8; 16], order: Arc<Order>) -> MemoryEngine {
+        let lost = order.last();
         MemoryEngine {
             door: OnceLock::new(),
             stopped: AtomicBool::new(false),
             order,
+            life: epoch_of(&secret, 0, &RoomName::internal("$")).0,
             logs: Mutex::new(Logs {
                 secret,
                 lives: 0,
+                lost,
                 rings: BTreeMap::new(),
                 silent: BTreeMap::new(),
                 bytes: 0,
@@ -219,6 +227,15 @@ impl Engine for MemoryEngine {
         }));
     }
 
+    fn life(&self) -> u64 {
+        self.life
+    }
+
+    fn frontier(&self, done: Done<Frontier>) {
+        let rings_since = self.logs().lost;
+        done(Ok(Frontier { last: self.order.last(), rings_since }));
+    }
+
     fn rooms(&self, prefix: &str, after: Option<&str>, limit: u32, done: Done<Vec<(RoomName, Head)>>) {
         let from = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
@@ -257,7 +274,8 @@ impl Logs {
     /// Keeps all rings together under their limit.
     fn give_up_silent(&mut self, door: &Arc<dyn Door>) {
         while self.bytes > self.bytes_limit && self.silent.len() > 1 {
-            let Some((_, room)) = self.silent.pop_first() else { return };
+            let Some((seq, room)) = self.silent.pop_first() else { return };
+            self.lost = self.lost.max(seq);
             if let Some(ring) = self.rings.remove(&room) {
                 self.bytes -= ring.bytes() + RING_OVERHEAD;
             }

@@ -35,8 +35,12 @@ struct Chunk {
 pub struct Slow;
 
 impl Outbox {
-    /// Queues whole frames that others share. `Err`: the limits are passed and nothing was queued.
+    /// Queues whole frames that others share. `Err`: the limits are passed and nothing was queued. No bytes are a bell,
+    /// for which nothing waits.
     pub fn push(&mut self, bytes: Bytes, messages: u32) -> Result<(), Slow> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
         if self.len() + bytes.len() > OUTBOX_BYTES && !self.is_empty()
             || self.messages as usize + messages as usize > OUTBOX_MESSAGES
         {

@@ -1,7 +1,7 @@
 //! The rules by which a gap is given whole or not at all; shared by all engines.
 
 use parlor_proto::limits::RESUME_MAX;
-use parlor_proto::position::{MessageId, Since};
+use parlor_proto::position::{Cursor, MessageId, Position, Since};
 
 use crate::engine::{Begin, Head, Lost};
 
@@ -51,11 +51,60 @@ pub fn decide(
     Ok(after)
 }
 
+/// Where a cursor stands in one room: behind the newest message at or before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stand {
+    pub position: Position,
+    /// Of the message at `position`; 0 at offset 0.
+    pub seq: u64,
+}
+
+/// Whether what was found for a cursor in each of a client's rooms is what it meant. A cursor's id is that of the newest
+/// message at or before it in the rooms that it was given out for: one of them must show it, or nothing proves that
+/// the store is the same. Then no room is resumed.
+pub fn prove(cursor: Cursor, stands: &mut [Result<Stand, Lost>]) {
+    let shows = |stand: &Stand| stand.position.id == cursor.id;
+    let is_other = |stand: &Stand| stand.seq == cursor.seq && cursor.seq > 0 && !shows(stand);
+    let found = || stands.iter().flatten();
+    if found().any(shows) && !found().any(is_other) {
+        return;
+    }
+    // The proof itself may be among what a room no longer holds.
+    let trimmed = stands.contains(&Err(Lost::Trimmed)) && !found().any(is_other);
+    let reason = if trimmed { Lost::Trimmed } else { Lost::Diverged };
+    stands.iter_mut().filter(|stand| stand.is_ok()).for_each(|stand| *stand = Err(reason));
+}
+
 #[cfg(test)]
 mod tests {
-    use parlor_proto::position::{Epoch, Position};
+    use parlor_proto::position::Epoch;
 
     use super::*;
+
+    /// What becomes of rooms in which a cursor at seq 9 with id 90 was found to stand at (seq, id).
+    #[track_caller]
+    fn check_proof(stands: &[Result<(u64, u128), Lost>], expected: &[Result<(), Lost>]) {
+        let at = |(seq, id): (u64, u128)| {
+            let position = Position { epoch: Epoch(1), offset: seq, id: MessageId(id) };
+            Stand { position, seq }
+        };
+        let mut found: Vec<_> = stands.iter().map(|stand| stand.map(at)).collect();
+        prove(Cursor { life: 1, seq: 9, id: MessageId(90) }, &mut found);
+        let told: Vec<_> = found.into_iter().map(|stand| stand.map(drop)).collect();
+        assert_eq!(told, expected, "{stands:?}");
+    }
+
+    #[test]
+    fn a_cursor_is_proven_by_its_message_in_one_of_the_rooms() {
+        check_proof(&[Ok((9, 90))], &[Ok(())]);
+        // The newest at or before a cursor that lies behind it.
+        check_proof(&[Ok((7, 90)), Ok((0, 0))], &[Ok(()), Ok(())]);
+        check_proof(&[Ok((9, 91))], &[Err(Lost::Diverged)]);
+        check_proof(&[Ok((8, 80)), Ok((0, 0))], &[Err(Lost::Diverged), Err(Lost::Diverged)]);
+        check_proof(&[Err(Lost::Trimmed), Ok((8, 80))], &[Err(Lost::Trimmed), Err(Lost::Trimmed)]);
+        check_proof(&[Err(Lost::Trimmed), Ok((9, 90))], &[Err(Lost::Trimmed), Ok(())]);
+        check_proof(&[Err(Lost::EpochChanged), Ok((8, 80))], &[Err(Lost::EpochChanged), Err(Lost::Diverged)]);
+    }
 
     fn position(epoch: u64, offset: u64, id: u128) -> Begin {
         Begin::Since(Since::Position(Position { epoch: Epoch(epoch), offset, id: MessageId(id) }))

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use parlor_proto::name::RoomName;
+use parlor_proto::position::MessageId;
 use rustc_hash::FxHashMap;
 
 use crate::command::{Reply, Ticket};
@@ -124,6 +125,8 @@ pub(crate) struct ShardRoom {
     passed: Option<Position>,
     given: u64,
     quiet: Option<Quiet>,
+    /// The `seq` and id of the newest stored publication that came by here.
+    newest: Option<(u64, MessageId)>,
 }
 
 /// A connection's entry in a room, with the facts that the fan-out needs.
@@ -140,6 +143,9 @@ struct Subscriber {
 pub enum Event {
     /// Give this to the connection's conversation.
     Reply { connection: ConnectionId, ticket: Ticket, result: Result<Reply, Refusal> },
+    /// All rooms that the connection follows with ids are live, and from here on their publications carry them.
+    /// Everything up to the newest of them, given here, was queued.
+    Settled { connection: ConnectionId, newest: Option<(u64, MessageId)> },
     /// End this connection with a `bye`.
     Cut { connection: ConnectionId, code: CloseCode },
 }

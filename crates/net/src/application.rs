@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
+use std::io::IoSlice;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,11 +18,14 @@ use parlor_hub::{Author, Command, ConnectionId, Heard, Hub, Publication, Reply, 
 use parlor_proto::codes::{CloseCode, Refusal};
 use parlor_proto::engineio::Revision;
 use parlor_proto::name::RoomName;
+use parlor_proto::position::MessageId;
 use parlor_proto::ws::deflate;
 use parlor_proto::ws::{Failure, Kind};
+use tokio::sync::oneshot;
 
 use crate::engineio::EngineIo;
 use crate::errand::Errands;
+use crate::stream::Stream;
 
 /// What is not transport: which paths are WebSocket routes, and who may open them.
 pub trait Application: Send + Sync + 'static {
@@ -39,11 +43,17 @@ pub trait Application: Send + Sync + 'static {
     /// say; a refusal is answered with its HTTP status.
     fn open(&self, opening: Opening) -> Pin<Box<dyn Future<Output = Result<Opened, Refusal>> + Send + '_>>;
 
-    /// Whether whoever offers these subprotocols says that it was here before. After a restart everybody comes back,
-    /// so those have a larger budget of new connections.
-    fn comes_back(&self, protocols: &[String]) -> bool {
-        let _ = protocols;
+    /// Whether whoever asks says that it was here before. After a restart everybody comes back, so those have a larger
+    /// budget of new connections.
+    fn comes_back(&self, opening: &Opening) -> bool {
+        let _ = opening;
         false
+    }
+
+    /// The connection that a request of a [`Http::Requests`] path speaks for, if it names one.
+    fn speaks_for(&self, uri: &Uri, headers: &HeaderMap) -> Option<ConnectionId> {
+        let _ = (uri, headers);
+        None
     }
 }
 
@@ -60,6 +70,44 @@ pub struct Route {
     pub format: WireFormat,
     /// Spoken here is Engine.IO, over polling and WebSocket; the conversation gets and sends its messages.
     pub engine_io: Option<EngineIo>,
+    /// No WebSocket is spoken here, but HTTP.
+    pub http: Option<Http>,
+}
+
+/// What a path is that is spoken over plain HTTP.
+#[derive(Clone, Copy, Debug)]
+pub enum Http {
+    /// A response that does not end; `Incoming` never comes.
+    Stream(Stream),
+    /// Requests of this method, each of which a conversation answers: [`Conversation::exchange`].
+    Requests(&'static str),
+}
+
+/// A request that a conversation answers.
+#[derive(Debug)]
+pub struct Exchange {
+    pub uri: Uri,
+    pub body: Bytes,
+    pub answer: Answer,
+}
+
+/// Where the answer to an [`Exchange`] goes; dropped, it says that there is none.
+#[derive(Debug)]
+pub struct Answer(pub(crate) oneshot::Sender<Answered>);
+
+/// A status and JSON text.
+pub(crate) type Answered = (u16, Vec<u8>);
+
+impl Answer {
+    pub fn json(self, status: u16, body: Vec<u8>) {
+        // Whoever asked may be gone.
+        let _ = self.0.send((status, body));
+    }
+
+    /// Nobody waits for it any more.
+    pub fn is_unwanted(&self) -> bool {
+        self.0.is_closed()
+    }
 }
 
 /// A request to open a WebSocket.
@@ -114,6 +162,16 @@ pub trait Conversation: Send {
 
     /// Everything that it sent has been written.
     fn drained(&mut self, _cx: &mut Context<'_>) {}
+
+    /// A request that speaks for this connection.
+    fn exchange(&mut self, _exchange: Exchange, _cx: &mut Context<'_>) {}
+
+    /// A connection without a stream of its own: something was queued or rung for it.
+    fn rung(&mut self, _cx: &mut Context<'_>) {}
+
+    /// What is published from here on in all rooms that were joined with `WireFormat::Sse` carries its id. `newest`: the
+    /// `seq` and id of the newest before, if any was published since they were joined.
+    fn settled(&mut self, _newest: Option<(u64, MessageId)>, _cx: &mut Context<'_>) {}
 
     /// The peer broke a rule of WebSocket; what is sent now still reaches it, before the Close frame.
     fn failed(&mut self, _failure: Failure, _cx: &mut Context<'_>) {}
@@ -207,6 +265,23 @@ impl Context<'_> {
     /// Ends the connection with a Close frame, after what was sent before.
     pub fn close(&mut self, code: CloseCode, reason: impl Into<Cow<'static, str>>) {
         self.outgoing.push(Outgoing::Close(code, reason.into()));
+    }
+
+    /// Takes what waits for a connection without a stream of its own, up to whole chunks of about `limit` bytes.
+    pub fn take_queued(&mut self, limit: usize) -> Vec<u8> {
+        let slot = self.connection.slot();
+        let mut taken = Vec::new();
+        while let Some(outbox) = self.shard.outbox(slot).filter(|outbox| !outbox.is_empty()) {
+            let mut slice = [IoSlice::new(&[])];
+            outbox.slices(&mut slice);
+            if !taken.is_empty() && taken.len() + slice[0].len() > limit {
+                break;
+            }
+            taken.extend_from_slice(&slice[0]);
+            let length = slice[0].len();
+            self.shard.advance(slot, length);
+        }
+        taken
     }
 
     /// Bytes that wait to be written to the peer.

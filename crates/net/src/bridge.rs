@@ -1,10 +1,14 @@
-//! A bridge: what is no TCP stream of ours, such as TLS of somebody else's, behind a socket that a worker can own.
+//! Bridges: what is no TCP stream of ours, such as TLS or a response of HTTP/2, behind a socket that a worker can own.
 
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy, split};
+use axum::body::Body;
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy, split};
 use tokio::net::UnixStream;
 
 use crate::liveness::LINGER;
@@ -20,6 +24,38 @@ pub(crate) fn bridge(stream: impl AsyncRead + AsyncWrite + Send + 'static) -> io
     // A worker reads, writes and shuts down a stream socket; whose family it is makes no difference to these.
     Ok(TcpStream::from(OwnedFd::from(near)))
 }
+
+/// The worker's end, and a response's body that holds what it writes there. A peer that is gone drops the body, and so
+/// ends the worker's socket; one that does not read lets it stall.
+pub(crate) fn body() -> io::Result<(TcpStream, Body)> {
+    let (near, far) = std::os::unix::net::UnixStream::pair()?;
+    near.set_nonblocking(true)?;
+    far.set_nonblocking(true)?;
+    let body = Body::new(Written(UnixStream::from_std(far)?));
+    Ok((TcpStream::from(OwnedFd::from(near)), body))
+}
+
+/// What a worker writes, as the frames of a body.
+struct Written(UnixStream);
+
+impl http_body::Body for Written {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, io::Error>>> {
+        let mut space = [0; FRAME];
+        let mut buffer = ReadBuf::new(&mut space);
+        ready!(Pin::new(&mut self.0).poll_read(cx, &mut buffer))?;
+        let bytes = Bytes::copy_from_slice(buffer.filled());
+        Poll::Ready((!bytes.is_empty()).then(|| Ok(http_body::Frame::data(bytes))))
+    }
+}
+
+/// Bytes of one frame: half a frame of HTTP/2, and fine on a stack.
+const FRAME: usize = 8 * 1024;
 
 async fn carry(theirs: impl AsyncRead + AsyncWrite + Unpin, ours: UnixStream) {
     // A worker that has given up on a reader is gone, and does not end what waits in here; so writes end by themselves.

@@ -14,6 +14,7 @@ use parlor_proto::limits::{CLOSE_TIMEOUT, PING_INTERVAL, SOCKETIO_PAYLOAD, SOCKE
 use tokio::sync::oneshot;
 
 use crate::application::Incoming;
+use crate::stream::Stream;
 
 /// How Engine.IO is spoken at a path.
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +60,12 @@ pub(crate) type Opened = Result<(Vec<u8>, &'static str, String), Fault>;
 /// What a request of a polling client is answered: a body and its content type.
 pub(crate) type Answered = Result<(Vec<u8>, &'static str), Fault>;
 
-/// What Engine.IO adds to a socket.
+/// What a socket is, if it is not a plain WebSocket.
 pub(crate) enum Part {
+    /// A response that does not end.
+    Stream(Stream),
+    /// It has no stream: what waits for it is fetched by requests.
+    Fetched,
     /// A session, on whatever transport.
     Session(Box<Held>),
     /// A WebSocket that wants to take over this session.

@@ -8,6 +8,7 @@ use parlor_hub::ConnectionId;
 use parlor_proto::engineio::Revision;
 use tokio::sync::{Notify, oneshot};
 
+use crate::application::Exchange;
 use crate::engineio::{Body, EngineIo, Opened, Poll};
 use crate::takeover::{Taken, Unattached};
 
@@ -18,10 +19,19 @@ pub(crate) enum Errand {
     Poll(ConnectionId),
     /// What a request of a polling client asks.
     EngineIo(Box<Ask>),
+    /// A request that a connection answers.
+    Exchange(Target, Box<Exchange>),
     /// Memory is short: end the connection for which the most waits.
     CutSlowest,
     /// Say goodbye to everyone and end.
     Stop,
+}
+
+/// Which connection a request is for.
+pub(crate) enum Target {
+    Of(ConnectionId),
+    /// One that is made for it.
+    New(Box<Unattached>),
 }
 
 /// What Engine.IO's requests ask of the worker that owns the session.

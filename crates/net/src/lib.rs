@@ -11,6 +11,7 @@ mod bridge;
 mod clock;
 mod engineio;
 mod errand;
+mod exchange;
 mod liveness;
 mod memory;
 mod mount;
@@ -21,17 +22,21 @@ mod proxy;
 mod server;
 mod socket;
 mod sockets;
+mod stream;
 mod takeover;
 mod tls;
 mod wheel;
 mod worker;
 
 pub use admission::Limits;
-pub use application::{Application, Context, Conversation, Incoming, Opened, Opening, Route};
+pub use application::{
+    Answer, Application, Context, Conversation, Exchange, Http, Incoming, Opened, Opening, Route,
+};
 pub use engineio::EngineIo;
 pub use memory::Memory;
 pub use mount::Mount;
 pub use origin::Origins;
 pub use proxy::{ForwardedIn, Proxies};
 pub use server::{Handle, Server, Settings};
+pub use stream::Stream;
 pub use tls::Tls;

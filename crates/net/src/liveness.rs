@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use parlor_proto::limits::{PING_INTERVAL, PONG_TIMEOUT, WRITE_STALL};
+use parlor_proto::limits::{PING_INTERVAL, PONG_TIMEOUT, STREAM_HEARTBEAT, WRITE_STALL};
 
 /// What one connection's silence means. Times are seconds of the worker's wheel.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +32,7 @@ pub(crate) enum Verdict {
 
 const PING: u32 = PING_INTERVAL.as_secs() as u32;
 const PONG: u32 = PONG_TIMEOUT.as_secs() as u32;
+const HEARTBEAT: u32 = STREAM_HEARTBEAT.as_secs() as u32;
 const STALL: u32 = WRITE_STALL.as_secs() as u32;
 
 impl Liveness {
@@ -68,6 +69,15 @@ impl Liveness {
             Some(since) if second >= since + STALL => Verdict::Stalled,
             Some(since) => Verdict::Wait(since + STALL),
             None => Verdict::Wait(second + PING),
+        }
+    }
+
+    /// For streams, on which nothing comes back: whether somebody reads, and a heartbeat.
+    pub(crate) fn check_stream(&mut self, second: u32) -> Verdict {
+        match self.stalled {
+            Some(since) if second >= since + STALL => Verdict::Stalled,
+            Some(since) => Verdict::Wait(since + STALL),
+            None => Verdict::Ping(second + HEARTBEAT),
         }
     }
 

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
@@ -21,9 +21,10 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use crate::admission::Limits;
-use crate::bridge::bridge;
+use crate::bridge::{self, bridge};
 use crate::errand::Errands;
-use crate::takeover::{self, Accepted, Exit, Front, Taken, Way};
+use crate::stream::Stream;
+use crate::takeover::{self, Accepted, Exit, Front, Start, Switch, Taken, Way};
 
 /// A service for hyper and axum. Its connections are taken over by the workers as on a listener of our own, if below
 /// them is a TCP stream of tokio's; everything else is bridged. Must be called inside a runtime of tokio's.
@@ -74,13 +75,43 @@ impl Service<Request<Body>> for Mount {
     }
 }
 
-/// Answers 101 and takes the connection when hyper lets it go.
+/// Answers a stream with a body that the worker writes.
+fn stream(
+    stream: Stream,
+    headers: HeaderMap,
+    accepted: Accepted,
+    front: &Front,
+    worker: &Errands,
+) -> Response<Body> {
+    let (socket, body) = match bridge::body() {
+        Ok(made) => made,
+        Err(error) => {
+            tracing::error!(%error, "no socket for a response");
+            let sentence = "The server has no socket left; try again in some seconds.";
+            return takeover::refuse(StatusCode::SERVICE_UNAVAILABLE, &[], sentence);
+        }
+    };
+    let head = Some(stream.beginning());
+    Taken { stream: socket, early: Bytes::new(), head, accepted }.hand_over(front, worker);
+    let mut response = Response::new(body);
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Has the worker speak to the peer: over a body, or over the connection, once hyper has answered 101 and lets it go.
 pub(crate) fn upgrade(
     upgrade: Option<OnUpgrade>,
     accepted: Accepted,
     front: &Arc<Front>,
     worker: &Arc<Errands>,
 ) -> Response<Body> {
+    let switch = match &accepted.start {
+        Start::Switch(switch) => switch,
+        Start::Stream(kind, origin) => {
+            let headers = kind.headers(origin.as_ref());
+            return stream(*kind, headers, accepted, front, worker);
+        }
+    };
     let Some(upgrade) = upgrade else {
         tracing::error!(
             "the HTTP server below the application cannot upgrade connections, so nobody can connect"
@@ -88,7 +119,7 @@ pub(crate) fn upgrade(
         let sentence = "The HTTP server cannot upgrade connections.";
         return takeover::refuse(StatusCode::INTERNAL_SERVER_ERROR, &[], sentence);
     };
-    let response = switching(&accepted);
+    let response = switching(switch);
     let (front, worker) = (Arc::clone(front), Arc::clone(worker));
     tokio::spawn(async move {
         let taken = async { take(upgrade.await.map_err(io::Error::other)?) };
@@ -100,8 +131,7 @@ pub(crate) fn upgrade(
     response
 }
 
-fn switching(accepted: &Accepted) -> Response<Body> {
-    let switch = &accepted.switch;
+fn switching(switch: &Switch) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();

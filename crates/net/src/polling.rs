@@ -187,7 +187,7 @@ fn plain(status: StatusCode) -> Response<Body> {
 }
 
 /// What a browser asks before it sends a request that is not simple.
-fn preflight(headers: &HeaderMap) -> Response<Body> {
+pub(crate) fn preflight(headers: &HeaderMap) -> Response<Body> {
     let mut response = plain(StatusCode::NO_CONTENT);
     let wanted = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
     let out = response.headers_mut();

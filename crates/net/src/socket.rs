@@ -84,8 +84,8 @@ impl Socket {
     /// Why it ended if nobody said: upstream's words for a session, none for other connections.
     pub(crate) fn reason_of_loss(&self) -> &'static str {
         match self.engine_io {
-            Some(_) => Reason::TransportClose.as_str(),
-            None => "",
+            Some(Part::Session(_) | Part::Probe(_)) => Reason::TransportClose.as_str(),
+            _ => "",
         }
     }
 

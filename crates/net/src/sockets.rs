@@ -142,7 +142,8 @@ impl Sockets {
                         socket.flags.readable = false;
                     }
                     socket.liveness.hear();
-                    if !socket.flags.lingering {
+                    let listens = matches!(socket.engine_io, Some(Part::Stream(_)));
+                    if !socket.flags.lingering && !listens {
                         // The buffer goes out of `self` for the call, which needs the rest of it.
                         let mut buffer = std::mem::take(&mut self.buffer);
                         self.receive(slot, shard, &mut buffer[..n]);
@@ -183,7 +184,7 @@ impl Sockets {
                 continue;
             }
             match engine_io {
-                None => {}
+                None | Some(Part::Stream(_) | Part::Fetched) => {}
                 Some(Part::Session(held)) => match held.take_message(now.instant, message) {
                     Taken::Message(inner) => message = inner,
                     Taken::Nothing => continue,
@@ -272,6 +273,11 @@ impl Sockets {
         let mut outgoing = std::mem::take(&mut self.outgoing);
         let Some(socket) = self.get(slot) else { return };
         socket.flags.sent = true;
+        let fetched = matches!(socket.engine_io, Some(Part::Fetched));
+        let stream = match socket.engine_io {
+            Some(Part::Stream(stream)) => Some(stream),
+            _ => None,
+        };
         let revision = socket.held().map(|held| held.session.revision());
         let mut bytes = Vec::new();
         let mut close = None;
@@ -297,6 +303,11 @@ impl Sockets {
                         _ => frame::write_message(&mut bytes, kind, &message),
                     }
                 }
+                Outgoing::Message(_, message) if stream.is_some() => {
+                    stream.iter().for_each(|stream| stream.write(&mut bytes, &message));
+                }
+                // Nobody hears it.
+                Outgoing::Message(..) if fetched => {}
                 Outgoing::Message(kind, message) => {
                     // A machine that is closing sends nothing more; its Close frame is not out yet, though, and a
                     // last word before it is allowed.
@@ -363,6 +374,21 @@ impl Sockets {
         self.converse(slot, shard, |conversation, cx| conversation.closing(code, retry_after, cx));
         if self.get(slot).is_some_and(|socket| socket.held().is_some()) {
             return self.close_session(slot, shard, code, reason);
+        }
+        let part = self.get(slot).and_then(|socket| socket.engine_io.as_ref());
+        if let Some(part @ (Part::Stream(_) | Part::Fetched)) = part {
+            let fetched = matches!(part, Part::Fetched);
+            self.over(slot, shard, code.0, reason);
+            if fetched {
+                // Nobody comes for it any more.
+                shard.drop_queued(slot);
+            }
+            // Nothing comes from the other side: when all is written, it is over.
+            if let Some(socket) = self.get(slot) {
+                socket.ws.receive_eof();
+            }
+            self.finished.push(slot);
+            return;
         }
         if let Some(socket) = self.get(slot) {
             socket.ws.close(now.instant, ws::CloseCode(code.0), reason);

@@ -34,7 +34,7 @@ use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
 use crate::admission::{Admission, Admitted, Limits};
-use crate::application::{Application, Conversation, Opened, Opening, Route};
+use crate::application::{Application, Conversation, Http, Opened, Opening, Route};
 use crate::clock::Now;
 use crate::engineio::EngineIo;
 use crate::errand::{Errand, Errands};
@@ -42,9 +42,10 @@ use crate::memory::Pressure;
 use crate::mount;
 use crate::origin::Origins;
 use crate::patient::Patient;
-use crate::polling;
 use crate::proxy::Proxies;
+use crate::stream::{self, Stream};
 use crate::worker::RETRY_AFTER_STOP;
+use crate::{exchange, polling};
 
 /// What every request is decided with.
 pub(crate) struct Front {
@@ -73,7 +74,7 @@ pub(crate) struct Taken {
 }
 
 pub(crate) struct Accepted {
-    pub(crate) switch: Switch,
+    pub(crate) start: Start,
     pub(crate) config: ws::Config,
     pub(crate) role: Role,
     /// `None` for one that takes over a session, which has one.
@@ -99,6 +100,25 @@ pub(crate) enum Role {
     EngineIo(EngineIo, Revision),
     /// It wants to take over this session.
     Probe(ConnectionId, EngineIo),
+    /// It is none, but a response that does not end.
+    Stream(Stream),
+}
+
+/// What the peer is told before anything else.
+pub(crate) enum Start {
+    Switch(Switch),
+    /// A response that does not end; the origin of the page that asked.
+    Stream(Stream, Option<HeaderValue>),
+}
+
+impl Start {
+    /// As bytes, for a socket that hyper has left.
+    fn head(&self) -> Vec<u8> {
+        match self {
+            Start::Switch(switch) => switch.head(),
+            Start::Stream(stream, origin) => stream.head(origin.as_ref()),
+        }
+    }
 }
 
 /// What was agreed on: what the 101 answer says.
@@ -109,7 +129,6 @@ pub(crate) struct Switch {
 }
 
 impl Switch {
-    /// As bytes, for a socket that hyper has left.
     fn head(&self) -> Vec<u8> {
         let mut head = Vec::with_capacity(256);
         let Switch { accepted, protocol, agreement } = self;
@@ -246,7 +265,7 @@ const STREAMS: u32 = 100;
 impl Taken {
     /// A socket that hyper has left, with the answer that it is owed.
     pub(crate) fn new(stream: std::net::TcpStream, early: Bytes, accepted: Accepted) -> Taken {
-        Taken { stream, early, head: Some(accepted.switch.head()), accepted }
+        Taken { stream, early, head: Some(accepted.start.head()), accepted }
     }
 
     /// Gives it to the worker that owns the session which it wants to take over, or to `worker`.
@@ -288,7 +307,14 @@ pub(crate) async fn answer(request: Request<Body>, way: Way<'_>) -> Result<Respo
     if let Some(settings) = route.engine_io {
         return Ok(polling::answer(request, body, way, route, settings).await);
     }
-    match open(&request, &way, route, Role::Plain).await {
+    let opened = match route.http {
+        Some(Http::Requests(method)) => {
+            return Ok(exchange::answer(request, body, way, route, method).await);
+        }
+        Some(Http::Stream(stream)) => stream::open(&request, &way, route, stream).await,
+        None => open(&request, &way, route, Role::Plain).await,
+    };
+    match opened {
         Ok(accepted) => Ok(way.leave(accepted).await),
         Err(response) => Ok(*response),
     }
@@ -340,7 +366,7 @@ pub(crate) async fn open(
         });
     }
     let config = config(route, agreement);
-    Ok(Accepted { switch: Switch { accepted, protocol, agreement }, config, role, opened })
+    Ok(Accepted { start: Start::Switch(Switch { accepted, protocol, agreement }), config, role, opened })
 }
 
 /// Opens a session that has no socket of its own.
@@ -356,7 +382,7 @@ pub(crate) async fn open_without_socket(
 }
 
 /// Asks the limits, and then the application, for a connection.
-async fn attach(
+pub(crate) async fn attach(
     request: &Parts,
     way: &Way<'_>,
     protocols: Vec<String>,
@@ -373,15 +399,6 @@ async fn attach(
     }
     let now = Now::read().wall;
     let address = way.peer.map(|peer| front.proxies.client(peer.ip(), &request.headers));
-    let admitted = match (front.limits, address) {
-        (Limits::On, Some(address)) => {
-            let comes_back = front.application.comes_back(&protocols);
-            let admitted = front.admission.admit(address, comes_back, now);
-            Some(admitted.map_err(|refusal| Box::new(refuse_with(&refusal)))?)
-        }
-        // Counting all whom nobody knows as one would refuse them together.
-        (Limits::Off, _) | (_, None) => None,
-    };
     let opening = Opening {
         uri: request.uri.clone(),
         headers: request.headers.clone(),
@@ -389,6 +406,15 @@ async fn attach(
         address: address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
         revision,
         now,
+    };
+    let admitted = match (front.limits, address) {
+        (Limits::On, Some(address)) => {
+            let comes_back = front.application.comes_back(&opening);
+            let admitted = front.admission.admit(address, comes_back, now);
+            Some(admitted.map_err(|refusal| Box::new(refuse_with(&refusal)))?)
+        }
+        // Counting all whom nobody knows as one would refuse them together.
+        (Limits::Off, _) | (_, None) => None,
     };
     let opened = front.application.open(opening).await.map_err(|refusal| Box::new(refuse_with(&refusal)))?;
     Ok((opened, admitted))
@@ -407,7 +433,7 @@ pub(crate) fn check_origin(front: &Front, headers: &HeaderMap) -> Result<(), Box
     })
 }
 
-fn config(route: Route, deflate: Option<deflate::Agreement>) -> ws::Config {
+pub(crate) fn config(route: Route, deflate: Option<deflate::Agreement>) -> ws::Config {
     ws::Config {
         max_message: route.max_message,
         max_fragments: route.max_fragments,
@@ -422,7 +448,7 @@ fn status_of(status: u16) -> StatusCode {
 }
 
 /// A refusal as the HTTP API gives it: its status and `{"type":"error",…}`.
-fn refuse_with(refusal: &Refusal) -> Response<Body> {
+pub(crate) fn refuse_with(refusal: &Refusal) -> Response<Body> {
     let mut body = Vec::new();
     parlor_proto::native::encode::error(&mut body, None, refusal);
     let mut response = Response::new(Body::from(body));
@@ -432,6 +458,15 @@ fn refuse_with(refusal: &Refusal) -> Response<Body> {
     if let Some(seconds) = refusal.retry_after_seconds() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
+    response
+}
+
+/// The answer to a method that a path does not know.
+pub(crate) fn refuse_method(allowed: &'static str) -> Response<Body> {
+    let refusal = Refusal::new(Code::BadMessage, format!("this path takes {allowed} only"));
+    let mut response = refuse_with(&refusal);
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }
 

@@ -23,7 +23,7 @@ use parlor_proto::ws;
 use tokio::io::unix::AsyncFd;
 
 use crate::clock::Now;
-use crate::engineio::Held;
+use crate::engineio::{Held, Part};
 use crate::errand::{Ask, Errand, Errands};
 use crate::liveness::earlier;
 use crate::socket::Flushed;
@@ -180,6 +180,11 @@ impl Worker {
                     again.push(slot);
                 }
             }
+            HubEvent::Settled { connection, newest } => {
+                sockets.converse(connection.slot(), shard, |conversation, cx| {
+                    conversation.settled(newest, cx);
+                });
+            }
             HubEvent::Cut { connection, code } => sockets.close(connection.slot(), shard, code, None),
         })
     }
@@ -204,6 +209,7 @@ impl Worker {
                     }
                 }
                 Errand::EngineIo(ask) => self.serve(*ask),
+                Errand::Exchange(target, exchange) => self.exchange(target, *exchange),
                 Errand::CutSlowest => self.cut_slowest(),
                 Errand::Stop => self.begin_stop(),
             }
@@ -278,6 +284,9 @@ impl Worker {
 
     fn flush_one(&mut self, slot: u32) {
         let Some(socket) = self.sockets.get(slot) else { return };
+        if matches!(socket.engine_io, Some(Part::Fetched)) {
+            return self.sockets.converse(slot, &mut self.shard, |conversation, cx| conversation.rung(cx));
+        }
         if socket.is_polling() {
             self.sockets.answer_poll(slot, &mut self.shard);
             return self.resume_reading(slot);

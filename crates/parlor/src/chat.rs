@@ -1,21 +1,28 @@
-//! The stock chat: the native protocol at `/ws`, the same over Socket.IO at `/socket.io/`, guests and their names, direct messages, read markers. An
+//! The stock chat: the native protocol at `/ws`, `/sse`, `/stream`, `/poll` and `/send`, the same over Socket.IO at `/socket.io/`, guests and their names, direct messages, read markers. An
 //! application of this library that uses no back door.
 
 mod accounts;
+mod follow;
+mod gap;
 mod inbox;
 mod native;
+mod poll;
 pub(crate) mod random;
 mod recovery;
 mod requests;
+mod send;
 mod socketio;
 pub(crate) mod store;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlor_hub::Hub;
+use http::{HeaderMap, Uri};
 use parlor_hub::encode::WireFormat;
-use parlor_net::{Opened, Opening, Route};
+use parlor_hub::engine::Begin;
+use parlor_hub::{ConnectionId, Hub};
+use parlor_net::{Http, Opened, Opening, Route, Stream};
 use parlor_proto::codes::{CloseCode, Code, Refusal};
 use parlor_proto::limits::{CONNECTIONS_PER_USER, FRAGMENTS, NATIVE_MESSAGE, ROOMS_PER_CONNECTION};
 use parlor_proto::name::{RoomName, UserName};
@@ -38,14 +45,27 @@ impl Chat {
         Chat { hub, accounts, recovery }
     }
 
-    pub(crate) fn route(&self) -> Route {
-        Route {
+    /// Where it is spoken with, Socket.IO apart.
+    pub(crate) const PATHS: [&str; 5] = ["/ws", "/sse", "/stream", POLL, SEND];
+
+    /// What is spoken at a path of the chat, Socket.IO apart.
+    pub(crate) fn route(path: &str) -> Option<Route> {
+        let (format, http) = match path {
+            "/ws" => (WireFormat::Native, None),
+            "/sse" => (WireFormat::SsePlain, Some(Http::Stream(Stream::Events))),
+            "/stream" => (WireFormat::Lines, Some(Http::Stream(Stream::Lines))),
+            POLL => (WireFormat::Fetched, Some(Http::Requests("GET"))),
+            SEND => (WireFormat::Fetched, Some(Http::Requests("POST"))),
+            _ => return None,
+        };
+        Some(Route {
             max_message: NATIVE_MESSAGE,
             max_fragments: FRAGMENTS as u32,
             deflate: None,
-            format: WireFormat::Native,
+            format,
             engine_io: None,
-        }
+            http,
+        })
     }
 
     /// How its Socket.IO is spoken.
@@ -58,18 +78,30 @@ impl Chat {
         socketio::open(self.clone(), opening)
     }
 
+    /// Opens what the path is for.
+    pub(crate) async fn open(&self, opening: Opening) -> Result<Opened, Refusal> {
+        match opening.uri.path() {
+            "/ws" => self.open_web_socket(opening).await,
+            POLL => poll::open(self, opening).await,
+            SEND => send::open(self, opening).await,
+            path => follow::open(self, path == "/sse", opening).await,
+        }
+    }
+
     /// Finds out who this is. A refusal that a page must be able to read is told over the WebSocket: browsers do not
     /// show the answers to failed handshakes.
-    pub(crate) async fn open(&self, opening: Opening) -> Result<Opened, Refusal> {
+    async fn open_web_socket(&self, opening: Opening) -> Result<Opened, Refusal> {
         let wishes = Wishes::read(&opening);
         let protocol =
             opening.protocols.iter().any(|offered| offered == PROTOCOL).then(|| PROTOCOL.to_owned());
-        match self.identify(opening.now, wishes).await {
-            Ok((login, rooms)) => {
+        let begins = wishes.begins();
+        match self.identify(opening.now, wishes).await.and_then(|(login, rooms)| Ok((login, rooms, begins?)))
+        {
+            Ok((login, rooms, begins)) => {
                 let author = Some(login.author().clone());
                 let inbox = inbox::unread(&self.hub, &login, opening.now).await?;
                 let native = Native::new(self.clone(), login, Wire::Native, rooms, inbox, opening.now);
-                Ok(Opened { conversation: Box::new(native), author, protocol })
+                Ok(Opened { conversation: Box::new(native.begin_at(begins)), author, protocol })
             }
             Err(refusal) => {
                 let code = match refusal.code {
@@ -88,11 +120,7 @@ impl Chat {
         if wishes.version.as_deref().is_some_and(|version| version != "1") {
             return Err(Refusal::new(Code::BadMessage, "this server speaks version 1: connect with ?v=1"));
         }
-        if wishes.rooms.len() > ROOMS_PER_CONNECTION {
-            let message = format!("a connection may be in {ROOMS_PER_CONNECTION} rooms; name fewer");
-            return Err(Refusal::new(Code::TooManyRooms, message));
-        }
-        let rooms = wishes.rooms.iter().map(|room| RoomName::parse(room)).collect::<Result<_, _>>()?;
+        let rooms = wishes.room_names()?;
         let name = wishes.name.as_deref().map(UserName::parse).transpose()?;
         let login = self.accounts.login(name, wishes.token.as_deref(), now).await?;
         let user = &login.author().user;
@@ -105,11 +133,36 @@ impl Chat {
 }
 
 impl Chat {
-    /// Whether these subprotocols hold a token, right or not: whoever has one was here before.
-    pub(crate) fn has_token(protocols: &[String]) -> bool {
-        protocols.iter().any(|offered| offered.starts_with(TOKEN_PROTOCOL))
+    /// Whether whoever asks shows a token or a place, right or not: then it was here before.
+    pub(crate) fn was_here(opening: &Opening) -> bool {
+        let shows_place = |(key, _): (Cow<'_, str>, _)| matches!(&*key, "cursor" | "since");
+        opening.protocols.iter().any(|offered| offered.starts_with(TOKEN_PROTOCOL))
+            || opening.headers.contains_key(http::header::AUTHORIZATION)
+            || opening.headers.contains_key(LAST_EVENT_ID)
+            || form_urlencoded::parse(opening.uri.query().unwrap_or_default().as_bytes()).any(shows_place)
+    }
+
+    /// The connection that a request is the second half of.
+    pub(crate) fn speaks_for(uri: &Uri, headers: &HeaderMap) -> Option<ConnectionId> {
+        match uri.path() {
+            SEND => ConnectionId::parse(headers.get(SESSION)?.to_str().unwrap_or_default())
+                // One that is not even an id is nobody's.
+                .or(Some(ConnectionId::new(0, u16::MAX, 0))),
+            POLL => form_urlencoded::parse(uri.query()?.as_bytes())
+                .find(|(key, _)| key == "cursor")
+                .and_then(|(_, text)| poll::Ticket::parse(&text).ok()?.session),
+            _ => None,
+        }
     }
 }
+
+const POLL: &str = "/poll";
+const SEND: &str = "/send";
+
+/// The header by which a request says whose second half it is.
+const SESSION: &str = "parlor-session";
+/// What a browser sends when it comes back to an event stream.
+const LAST_EVENT_ID: &str = "last-event-id";
 
 const PROTOCOL: &str = "parlor.v1";
 /// A token may come as a subprotocol, because browsers can set no other header.
@@ -121,23 +174,76 @@ struct Wishes {
     rooms: Vec<String>,
     version: Option<String>,
     token: Option<String>,
+    /// Where to begin: in the rooms with these numbers.
+    since: Vec<(usize, String)>,
+    /// With so many messages of each room.
+    last: Option<String>,
+    /// Where to go on in all of them.
+    cursor: Option<String>,
+    /// How long a poll is held.
+    wait: Option<String>,
 }
 
 impl Wishes {
     fn read(opening: &Opening) -> Wishes {
-        let mut wishes = Wishes { name: None, rooms: Vec::new(), version: None, token: None };
-        for (key, value) in form_urlencoded::parse(opening.uri.query().unwrap_or_default().as_bytes()) {
-            match &*key {
-                "name" if !value.is_empty() => wishes.name = Some(value.into_owned()),
-                "room" => wishes.rooms.push(value.into_owned()),
-                "v" => wishes.version = Some(value.into_owned()),
-                _ => {}
-            }
-        }
+        let mut wishes = Wishes::of_query(opening.uri.query().unwrap_or_default());
         let bearer = opening.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(str::to_owned);
         let offered = opening.protocols.iter().find_map(|offered| offered.strip_prefix(TOKEN_PROTOCOL));
         wishes.token = offered.map(str::to_owned).or(bearer);
         wishes
+    }
+
+    fn of_query(query: &str) -> Wishes {
+        let mut wishes = Wishes {
+            name: None,
+            rooms: Vec::new(),
+            version: None,
+            token: None,
+            since: Vec::new(),
+            last: None,
+            cursor: None,
+            wait: None,
+        };
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*key {
+                "name" if !value.is_empty() => wishes.name = Some(value.into_owned()),
+                "room" => wishes.rooms.push(value.into_owned()),
+                // Of the room that was named before it.
+                "since" => wishes.since.push((wishes.rooms.len().wrapping_sub(1), value.into_owned())),
+                "last" => wishes.last = Some(value.into_owned()),
+                "cursor" if !value.is_empty() => wishes.cursor = Some(value.into_owned()),
+                "wait" => wishes.wait = Some(value.into_owned()),
+                "v" => wishes.version = Some(value.into_owned()),
+                _ => {}
+            }
+        }
+        wishes
+    }
+
+    fn room_names(&self) -> Result<Vec<RoomName>, Refusal> {
+        if self.rooms.len() > ROOMS_PER_CONNECTION {
+            let message = format!("a connection may be in {ROOMS_PER_CONNECTION} rooms; name fewer");
+            return Err(Refusal::new(Code::TooManyRooms, message));
+        }
+        self.rooms.iter().map(|room| RoomName::parse(room)).collect()
+    }
+
+    /// Where each room is begun.
+    fn begins(&self) -> Result<Vec<Option<Begin>>, Refusal> {
+        let last = match &self.last {
+            None => 0,
+            Some(last) => last.parse().map_err(|_| {
+                Refusal::new(Code::BadMessage, "last is a number of messages: ?room=lobby&last=10")
+            })?,
+        };
+        let mut begins = vec![(last > 0).then_some(Begin::Last(last)); self.rooms.len()];
+        for (room, since) in &self.since {
+            let bad = "since stands behind its room and is a pos, or an offset: ?room=lobby&since=42";
+            let bad = || Refusal::new(Code::BadMessage, bad);
+            let since = since.parse().map_err(|_| bad())?;
+            *begins.get_mut(*room).ok_or_else(bad)? = Some(Begin::Since(since));
+        }
+        Ok(begins)
     }
 }

@@ -113,6 +113,7 @@ impl RawRoute {
             deflate: self.options.compression.then(deflate::Settings::default),
             format: WireFormat::Raw,
             engine_io: self.engine_io,
+            http: None,
         }
     }
 

@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, Uri};
 use matchit::Match;
 use parlor_engines::{EmbeddedEngine, Settings};
-use parlor_hub::Hub;
 use parlor_hub::encode::WireFormat;
 use parlor_hub::engine::Engine;
 use parlor_hub::memory::MemoryEngine;
 use parlor_hub::policy::{Policies, Policy};
+use parlor_hub::{ConnectionId, Hub};
 use parlor_net::{
     Application, EngineIo, Handle, Limits, Memory, Opened, Opening, Origins, Proxies, Route, Tls,
 };
@@ -385,16 +385,13 @@ impl Routes {
     fn raw<'r, 'p>(&'r self, path: &'p str) -> Option<Match<'r, 'p, &'r RawRoute>> {
         let found = self.raw.at(path).ok()?;
         // The chat's path is an exact one: it goes before parameters.
-        let is_chat = path == CHAT && self.chat.is_some() && !found.params.is_empty();
+        let is_chat = self.chat.is_some() && Chat::route(path).is_some() && !found.params.is_empty();
         (!is_chat).then_some(found)
     }
 }
 
 /// Where Socket.IO is spoken if nothing else is said.
 const SOCKET_IO: &str = "/socket.io";
-
-/// Where the chat's native protocol is spoken.
-const CHAT: &str = "/ws";
 
 impl Application for Routes {
     fn route(&self, path: &str) -> Option<Route> {
@@ -405,6 +402,7 @@ impl Application for Routes {
                 deflate: None,
                 format: WireFormat::SocketIo,
                 engine_io: Some(options.engine_io),
+                http: None,
             });
         }
         if self.chat_socket_io(path).is_some() {
@@ -412,7 +410,7 @@ impl Application for Routes {
         }
         match self.raw(path) {
             Some(raw) => Some(raw.value.route()),
-            None => self.chat.as_ref().filter(|_| path == CHAT).map(Chat::route),
+            None => self.chat.as_ref().and_then(|_| Chat::route(path)),
         }
     }
 
@@ -443,8 +441,12 @@ impl Application for Routes {
         }
     }
 
-    fn comes_back(&self, protocols: &[String]) -> bool {
-        self.chat.is_some() && Chat::has_token(protocols)
+    fn comes_back(&self, opening: &Opening) -> bool {
+        self.chat.is_some() && Chat::was_here(opening)
+    }
+
+    fn speaks_for(&self, uri: &Uri, headers: &HeaderMap) -> Option<ConnectionId> {
+        self.chat.as_ref().and_then(|_| Chat::speaks_for(uri, headers))
     }
 }
 

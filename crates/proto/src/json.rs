@@ -65,6 +65,11 @@ pub fn string(json: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str(json).ok().map(Cow::Owned)
 }
 
+/// Makes JSON text one line: line ends stand only between its tokens, where a space means the same.
+pub fn one_line(json: &mut [u8]) {
+    json.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
+}
+
 /// Appends a JSON string, with the escapes that RFC 8259 section 7 asks for and no others.
 pub(crate) fn write_text(out: &mut Vec<u8>, value: &str) {
     // A buffer in memory takes every byte, and text has no form that JSON cannot hold.

@@ -13,4 +13,5 @@ pub mod name;
 pub mod native;
 pub mod position;
 pub mod socketio;
+pub mod sse;
 pub mod ws;

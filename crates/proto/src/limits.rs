@@ -107,6 +107,15 @@ pub const POLL_WAIT_MAX: Duration = Duration::from_secs(30);
 /// What a poll waits when it does not say.
 pub const POLL_WAIT: Duration = Duration::from_secs(25);
 
+/// The time between comments of an event stream: below the shortest wait of proxies (nginx 60 s, some networks 20 s).
+pub const STREAM_HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// What an event stream tells clients to wait before they come back.
+pub const STREAM_RETRY: Duration = Duration::from_secs(1);
+
+/// Polls of one session that are held at once: a client needs one, and one more whose answer it gave up.
+pub const POLLS_HELD: usize = 4;
+
 /// How long a user stays a member after the last connection ended: a reload is not a leave.
 pub const PRESENCE_GRACE: Duration = Duration::from_secs(10);
 
@@ -179,6 +188,9 @@ pub const API_RATE: Rate = Rate { per_second: 5000, burst: 10_000 };
 
 /// Commands of any kind of one connection.
 pub const COMMAND_RATE: Rate = Rate { per_second: 50, burst: 100 };
+
+/// Commands in one body of `POST /send`: the burst of [`COMMAND_RATE`], which no body gets past anyway.
+pub const SEND_COMMANDS: usize = 100;
 
 /// Commands in a row that were refused as malformed; then the connection ends with 4501.
 pub const BAD_REQUESTS: u32 = 10;

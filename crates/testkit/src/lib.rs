@@ -4,5 +4,6 @@
 pub mod disk;
 pub mod engine_suite;
 pub mod ledger;
+pub mod listener;
 pub mod peer;
 pub mod process;

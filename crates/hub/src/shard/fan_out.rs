@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 use parlor_proto::codes::CloseCode;
 use parlor_proto::name::RoomName;
-use parlor_proto::position::Position;
+use parlor_proto::position::{MessageId, Position};
 
 use super::{Entry, Event, Quiet, Shard, mark};
 use crate::encode::{self, WireFormat};
@@ -146,7 +146,8 @@ impl Shard {
     /// reference to them per subscriber, no lock and no allocation.
     fn fan_out(&mut self, key: RoomKey, run: &[Arc<Publication>], events: &mut Vec<Event>) {
         let Some(room) = self.rooms.get_mut(&key) else { return };
-        let mut encoded = encode::Run::new(run, self.hub.mailboxes.len() > 1);
+        room.newest = run.last().and_then(newest).or(room.newest);
+        let mut encoded = encode::Run::new(run, self.hub.mailboxes.len() > 1, self.hub.engine().life());
         let first =
             run.first().and_then(|publication| publication.place).map_or(u64::MAX, |place| place.offset);
         if first != u64::MAX {
@@ -198,6 +199,9 @@ impl Shard {
     /// it asks for acks.
     fn fan_out_selected(&mut self, key: RoomKey, publication: &Arc<Publication>, events: &mut Vec<Event>) {
         let Some(delivery) = publication.delivery.as_deref() else { return };
+        if let Some(room) = self.rooms.get_mut(&key) {
+            room.newest = newest(publication).or(room.newest);
+        }
         let slots = self.selected(key, &delivery.selector);
         let offset = publication.place.map_or(u64::MAX, |place| place.offset);
         let elsewhere: Vec<RoomKey> =
@@ -205,6 +209,7 @@ impl Shard {
         let own = self.rooms.get(&key);
         let (given_to_all, passed) = own.map_or((0, None), |room| (room.given, room.passed));
         let own = own.map_or(&[][..], |room| &room.live);
+        let life = self.hub.engine().life();
         let mut given = Vec::new();
         let mut slow = Vec::new();
         for slot in slots {
@@ -235,7 +240,7 @@ impl Shard {
             if publication.except == Some(entry.id) || busy {
                 continue;
             }
-            if entry.outbox.push(encode::publication(publication, format), 1).is_err() {
+            if entry.outbox.push(encode::publication(publication, format, life), 1).is_err() {
                 slow.push(slot);
                 continue;
             }
@@ -291,10 +296,15 @@ impl Shard {
         if pair[0] != pair[1] {
             slots.extend_from_slice(self.users.get(&pair[1]).map_or(&[], Vec::as_slice));
         }
+        let life = self.hub.engine().life();
         for slot in slots {
             let entry = self.entries.get(slot);
             if entry.is_some_and(|entry| publication.except != Some(entry.id)) {
-                self.push_encoded(slot, |format| Some(encode::publication(publication, format)), events);
+                self.push_encoded(
+                    slot,
+                    |format| Some(encode::publication(publication, format, life)),
+                    events,
+                );
             }
         }
     }
@@ -323,13 +333,14 @@ impl Shard {
 
     /// Queues publications for one connection in its wire format, as part of a replay: those that are for it.
     pub fn send_publications(&mut self, slot: u32, format: WireFormat, publications: &[Arc<Publication>]) {
+        let life = self.hub.engine().life();
         let Some(entry) = self.entries.get_mut(slot) else { return };
         let mut bytes = BytesMut::new();
         let mut count = 0;
         for publication in publications {
             let selector = publication.delivery.as_ref().map(|delivery| &delivery.selector);
             if selector.is_none_or(|selector| selects(selector, &self.keys, entry)) {
-                bytes.extend_from_slice(&encode::publication(publication, format));
+                bytes.extend_from_slice(&encode::publication(publication, format, life));
                 count += 1;
                 let key = self.keys.get(&publication.room);
                 let joined = entry.rooms.iter_mut().find(|joined| Some(&joined.key) == key);
@@ -339,7 +350,9 @@ impl Shard {
             }
         }
         if count > 0 {
-            entry.outbox.push_unlimited(bytes.freeze(), count);
+            if !bytes.is_empty() {
+                entry.outbox.push_unlimited(bytes.freeze(), count);
+            }
             mark(entry, &mut self.dirty, slot);
         }
     }
@@ -352,6 +365,11 @@ impl Shard {
         }
         events.push(Event::Cut { connection: entry.id, code });
     }
+}
+
+/// The place of a stored publication in everything that the store holds.
+fn newest(publication: &Arc<Publication>) -> Option<(u64, MessageId)> {
+    publication.place.map(|place| (place.seq, publication.id))
 }
 
 /// Whether a connection is among those whom a selector names, as [`Shard::selected`] finds them.

@@ -3,11 +3,11 @@
 use parlor_proto::limits::ROOMS_PER_CONNECTION;
 use parlor_proto::name::RoomName;
 
-use super::{CATCHING_UP, Entry, Heard, Joined, Quiet, Shard, ShardRoom, Subscriber};
+use super::{CATCHING_UP, Entry, Event, Heard, Joined, Quiet, Shard, ShardRoom, Subscriber};
 use crate::command::Ticket;
 use crate::connection::ConnectionId;
 use crate::encode::WireFormat;
-use crate::join::CatchingUp;
+use crate::join::{CatchingUp, Who};
 use crate::rooms::RoomKey;
 use crate::socketio;
 
@@ -67,7 +67,7 @@ impl Shard {
         let entry = self.entries.get_mut(slot).filter(|entry| entry.id == id && !entry.left);
         let Some(entry) = entry.filter(|entry| entry.rooms.iter().all(|joined| joined.key != key)) else {
             // It is gone or about to go, or in the room already.
-            self.hub.leave_room(self.worker, name, None, now);
+            self.hub.leave_room(self.worker, name, Who::Counted(None), now);
             return;
         };
         let joined = entry.rooms.len();
@@ -84,20 +84,52 @@ impl Shard {
     fn room_of(&mut self, name: &RoomName, key: RoomKey) -> &mut ShardRoom {
         self.rooms.entry(key).or_insert_with(|| {
             self.keys.insert(name.clone(), key);
-            let name = name.clone();
-            ShardRoom { name, live: Vec::new(), catching_up: Vec::new(), passed: None, given: 0, quiet: None }
+            ShardRoom {
+                name: name.clone(),
+                live: Vec::new(),
+                catching_up: Vec::new(),
+                passed: None,
+                given: 0,
+                quiet: None,
+                newest: None,
+            }
         })
     }
 
     /// Moves a connection from those that catch up to those that get what is published.
-    pub(crate) fn enter_live(&mut self, id: ConnectionId, key: RoomKey, after: u64) {
+    pub(crate) fn enter_live(&mut self, id: ConnectionId, key: RoomKey, after: u64, events: &mut Vec<Event>) {
         let slot = id.slot();
         let Some(entry) = self.entries.get_mut(slot).filter(|entry| entry.id == id) else { return };
         let Some(joined) = entry.rooms.iter_mut().find(|joined| joined.key == key) else { return };
         let Some(room) = self.rooms.get_mut(&key) else { return };
         room.catching_up.retain(|waiting| waiting.slot != slot);
         joined.index = room.live.len() as u32;
-        room.live.push(Subscriber { slot, format: joined.format, after });
+        room.live.push(Subscriber { slot, format: joined.format.catching_up(), after });
+        match joined.format {
+            WireFormat::Sse => self.settle(slot, events),
+            // What was delivered while it was on its way in is in the log.
+            WireFormat::Bell => self.mark_dirty(slot),
+            _ => {}
+        }
+    }
+
+    /// Has publications carry ids once all rooms that a connection follows with ids are live: what is delivered from
+    /// then on comes in the order of `seq` across them.
+    pub(crate) fn settle(&mut self, slot: u32, events: &mut Vec<Event>) {
+        let Some(entry) = self.entries.get(slot) else { return };
+        let followed = || entry.rooms.iter().filter(|joined| joined.format == WireFormat::Sse);
+        if followed().next().is_none() || followed().any(|joined| joined.index == CATCHING_UP) {
+            return;
+        }
+        let mut newest = None;
+        for joined in followed() {
+            let Some(room) = self.rooms.get_mut(&joined.key) else { continue };
+            newest = newest.max(room.newest);
+            if let Some(subscriber) = room.live.get_mut(joined.index as usize) {
+                subscriber.format = WireFormat::Sse;
+            }
+        }
+        events.push(Event::Settled { connection: entry.id, newest });
     }
 
     /// How far a connection is in a room's log, or was when it left everything; `None` while it catches up, and as long
@@ -157,7 +189,7 @@ impl Shard {
             self.rooms.remove(&joined.key);
             self.keys.remove(&name);
         }
-        self.hub.leave_room(self.worker, &name, author.as_ref(), now);
+        self.hub.leave_room(self.worker, &name, Who::of(author.as_ref(), Some(joined.format)), now);
     }
 
     fn remove_from_live(&mut self, key: RoomKey, index: u32) {

@@ -11,14 +11,15 @@ use parlor_hub::outbox::Outbox;
 use parlor_proto::codes::CloseCode;
 use parlor_proto::engineio::payload::Answer;
 use parlor_proto::engineio::{Reason, Transport};
-use parlor_proto::limits::CLOSE_TIMEOUT;
+use parlor_proto::limits::{CLOSE_TIMEOUT, STREAM_HEARTBEAT};
 use parlor_proto::ws;
 
 use super::Worker;
 use super::stop::RETRY_AFTER_STOP;
 use crate::admission::Admitted;
-use crate::application::Conversation;
+use crate::application::{Conversation, Exchange};
 use crate::engineio::{Alarm, EngineIo, Held, Part};
+use crate::errand::Target;
 use crate::liveness::{LINGER, Liveness, Verdict, earlier};
 use crate::socket::{Flags, Socket};
 use crate::sockets::session;
@@ -53,10 +54,13 @@ impl Worker {
                 Some(Part::Session(Box::new(Held::new(&settings, revision, Transport::WebSocket, now))))
             }
             Role::Probe(target, _) => Some(Part::Probe(Box::new(target))),
+            Role::Stream(stream) => Some(Part::Stream(stream)),
         };
+        // Whoever only listens has nothing to say.
+        let early = if matches!(part, Some(Part::Stream(_))) { Vec::new() } else { early.to_vec() };
         let socket =
             NewSocket { stream: Some(stream), conversation, part, admitted, config: accepted.config };
-        let slot = self.place(socket, author, format, early.to_vec())?;
+        let slot = self.place(socket, author, format, early)?;
         if let Some(head) = head {
             self.shard.send(slot, Bytes::from(head));
         }
@@ -95,6 +99,29 @@ impl Worker {
         Ok((body, kind, id))
     }
 
+    /// Gives a request to the connection that answers it; dropped, it says that there is none.
+    pub(super) fn exchange(&mut self, target: Target, exchange: Exchange) {
+        let slot = match target {
+            Target::Of(connection) if self.shard.contains(connection) => connection.slot(),
+            Target::Of(_) => return,
+            Target::New(opened) => {
+                let Unattached { conversation, author, format, admitted, config } = *opened;
+                let (conversation, part) = (Some(conversation), Some(Part::Fetched));
+                let socket = NewSocket { stream: None, conversation, part, admitted, config };
+                match self.place(socket, author, format, Vec::new()) {
+                    Ok(slot) => {
+                        self.begin(slot, None);
+                        slot
+                    }
+                    Err(error) => {
+                        return tracing::debug!(%error, "a connection could not be made for a request");
+                    }
+                }
+            }
+        };
+        self.sockets.converse(slot, &mut self.shard, |conversation, cx| conversation.exchange(exchange, cx));
+    }
+
     /// Gives a connection its place in the hub and among the sockets.
     fn place(
         &mut self,
@@ -117,7 +144,11 @@ impl Worker {
             }
         }
         let second = self.wheel.second(self.sockets.now.instant);
-        let check_at = self.wheel.insert(slot, Liveness::first_check(second, slot));
+        let first = match part {
+            Some(Part::Stream(_)) => second + STREAM_HEARTBEAT.as_secs() as u32,
+            _ => Liveness::first_check(second, slot),
+        };
+        let check_at = self.wheel.insert(slot, first);
         if let Some(Part::Session(held)) = &part {
             let at = held.session.poll_timeout();
             self.sockets.alarms.push(Alarm { at, connection: id });
@@ -219,14 +250,22 @@ impl Worker {
             socket.liveness.hear();
         }
         let verdict = match socket.engine_io {
+            Some(Part::Stream(_)) => socket.liveness.check_stream(second),
             Some(_) => socket.liveness.check_stall(second),
             None => socket.liveness.check(second),
         };
         let next = match verdict {
             Verdict::Wait(next) => next,
             Verdict::Ping(next) => {
-                socket.ws.ping(b"");
-                self.sockets.transmit(slot, &mut self.shard);
+                match socket.engine_io {
+                    Some(Part::Stream(stream)) => {
+                        self.shard.send(slot, Bytes::from_static(stream.heartbeat()));
+                    }
+                    _ => {
+                        socket.ws.ping(b"");
+                        self.sockets.transmit(slot, &mut self.shard);
+                    }
+                }
                 next
             }
             Verdict::Gone => {
@@ -236,8 +275,8 @@ impl Worker {
             Verdict::Stalled => {
                 // It reads nothing, so it will not read a goodbye either.
                 let reason = match socket.engine_io {
-                    Some(_) => Reason::TransportError.as_str(),
-                    None => CloseCode::SLOW.reason(),
+                    Some(Part::Session(_) | Part::Probe(_)) => Reason::TransportError.as_str(),
+                    _ => CloseCode::SLOW.reason(),
                 };
                 self.sockets.over(slot, &mut self.shard, CloseCode::SLOW.0, reason);
                 return self.remove(slot);

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parlor_hub::encode::{WireFormat, entry, member};
-use parlor_hub::engine::Begin;
+use parlor_hub::engine::{Begin, Lost};
 use parlor_hub::rate::Bucket;
 use parlor_hub::{Author, Command, Hub, Reply, Ticket, socketio};
-use parlor_net::{Context, Conversation, Incoming};
+use parlor_net::{Context, Conversation, Exchange, Incoming};
 use parlor_proto::codes::{CloseCode, Code, Refusal};
 use parlor_proto::limits::{BAD_REQUESTS, COMMAND_RATE, PENDING_CALLS, PUBLISH_RATE};
 use parlor_proto::name::RoomName;
-use parlor_proto::native::command::Request;
+use parlor_proto::native::command::{self, Request};
 use parlor_proto::native::encode::{self, Of};
 use parlor_proto::socketio::{Arguments, MAIN};
 use parlor_proto::ws::{Failure, Kind};
@@ -25,6 +25,7 @@ use super::Chat;
 use super::accounts::Login;
 use super::inbox::Unread;
 use super::recovery::Session;
+use super::send::Post;
 
 /// A connection and what it waits for.
 pub(super) struct Native {
@@ -41,11 +42,14 @@ pub(super) struct Native {
     bad_in_a_row: u32,
     commands: Bucket,
     publishes: Bucket,
+    /// Bodies of `POST /send` whose commands are not all answered.
+    pub(super) posts: HashMap<u64, Post>,
+    pub(super) next_post: u64,
 }
 
 /// What is said once, at the beginning.
 struct Greeting {
-    rooms: Vec<RoomName>,
+    rooms: Vec<(RoomName, Option<Begin>)>,
     inbox: Vec<Unread>,
 }
 
@@ -56,6 +60,8 @@ pub(super) struct To {
     pub(super) id: Option<Box<str>>,
     /// The ack that a Socket.IO client waits for.
     pub(super) ack: Option<u64>,
+    /// The body in which it came, and its place there.
+    pub(super) post: Option<(u64, usize)>,
 }
 
 impl To {
@@ -78,8 +84,18 @@ pub(super) struct Asked {
     pub(super) to: To,
     /// The other side, if it is about a direct conversation.
     pub(super) with: Option<Author>,
-    /// The join asked for a position.
-    pub(super) since: bool,
+    pub(super) missed: Missed,
+}
+
+/// What a join says about what came before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missed {
+    /// Nothing was asked.
+    NotAsked,
+    /// All of it since a position, or why not.
+    Asked,
+    /// This is why not; it was found before the join.
+    Lost(Lost),
 }
 
 /// What a command that waited leads to.
@@ -89,6 +105,15 @@ pub(super) enum Then {
 }
 
 pub(super) type Running = Pin<Box<dyn Future<Output = Then> + Send>>;
+
+impl Missed {
+    pub(super) fn of(begin: Option<Begin>) -> Missed {
+        match begin {
+            Some(Begin::Since(_)) => Missed::Asked,
+            Some(Begin::Last(_)) | None => Missed::NotAsked,
+        }
+    }
+}
 
 impl Native {
     pub(super) fn new(
@@ -103,7 +128,12 @@ impl Native {
             chat,
             login,
             wire,
-            greeting: Some(Box::new(Greeting { rooms, inbox })),
+            greeting: Some(Box::new(Greeting {
+                rooms: rooms.into_iter().map(|room| (room, None)).collect(),
+                inbox,
+            })),
+            posts: HashMap::new(),
+            next_post: 0,
             tickets: HashMap::new(),
             next_ticket: 0,
             running: Vec::new(),
@@ -114,13 +144,36 @@ impl Native {
         }
     }
 
+    /// The same, beginning in its rooms at these places.
+    pub(super) fn begin_at(mut self, begins: Vec<Option<Begin>>) -> Native {
+        let rooms = self.greeting.iter_mut().flat_map(|greeting| &mut greeting.rooms);
+        rooms.zip(begins).for_each(|(room, begin)| room.1 = begin);
+        self
+    }
+
+    /// Joins a room unasked, as the request that opened the connection wants it.
+    pub(super) fn join(
+        &mut self,
+        room: RoomName,
+        begin: Option<Begin>,
+        format: Option<WireFormat>,
+        missed: Missed,
+        cx: &mut Context<'_>,
+    ) {
+        let asked = Asked { to: To::default(), with: None, missed };
+        self.ask(asked, Command::Join { room, begin, format }, cx);
+    }
+
     pub(super) fn hub(&self) -> &Arc<Hub> {
         &self.chat.hub
     }
 
     /// Sends an object: the answer to a command, or a push.
-    pub(super) fn say(&self, to: &To, object: Vec<u8>, cx: &mut Context<'_>) {
-        say(self.wire, to, object, cx);
+    pub(super) fn say(&mut self, to: &To, object: Vec<u8>, cx: &mut Context<'_>) {
+        match to.post {
+            Some(place) => self.answer_post(place, object),
+            None => say(self.wire, to, object, cx),
+        }
     }
 
     pub(super) fn ask(&mut self, asked: Asked, command: Command, cx: &mut Context<'_>) {
@@ -163,8 +216,19 @@ impl Native {
         ack: Option<u64>,
         cx: &mut Context<'_>,
     ) {
-        let to = |id: Option<&str>| To { id: id.map(Box::from), ack };
-        let outcome = match Request::parse(text) {
+        self.request(Request::parse(text), attachments, To { ack, ..To::default() }, cx);
+    }
+
+    /// Carries out what was read as a command; its `id` is added to where the answer goes.
+    pub(super) fn request(
+        &mut self,
+        request: Result<Request<'_>, command::Refused<'_>>,
+        attachments: Vec<Bytes>,
+        to: To,
+        cx: &mut Context<'_>,
+    ) {
+        let to = |id: Option<&str>| To { id: id.map(Box::from), ..to.clone() };
+        let outcome = match request {
             Ok(request) => {
                 let to = to(request.id);
                 let carried_out = self.carry_out(request, attachments, &to, cx);
@@ -243,10 +307,11 @@ impl Native {
                         |read| head.offset.saturating_sub(read),
                     )
                 });
-                let recovered = asked.since.then(|| match joined.lost {
-                    None => Ok(()),
-                    Some(lost) => Err(lost.as_str()),
-                });
+                let recovered = match (asked.missed, joined.lost) {
+                    (Missed::NotAsked, _) => None,
+                    (Missed::Asked, None) => Some(Ok(())),
+                    (Missed::Asked, Some(lost)) | (Missed::Lost(lost), _) => Some(Err(lost.as_str())),
+                };
                 let joined = encode::Joined {
                     of: Of::Room(&joined.room),
                     head: joined.head.map(|head| head.position()),
@@ -335,12 +400,8 @@ impl Conversation for Native {
             encode::joined(&mut out, None, &joined);
             self.say(&To::default(), out, cx);
         }
-        for room in greeting.rooms {
-            self.ask(
-                Asked { to: To::default(), with: None, since: false },
-                Command::Join { room, begin: None::<Begin>, format: None },
-                cx,
-            );
+        for (room, begin) in greeting.rooms {
+            self.join(room, begin, None, Missed::of(begin), cx);
         }
     }
 
@@ -368,6 +429,10 @@ impl Conversation for Native {
         self.advance(cx);
     }
 
+    fn exchange(&mut self, exchange: Exchange, cx: &mut Context<'_>) {
+        self.post(exchange, cx);
+    }
+
     fn failed(&mut self, failure: Failure, cx: &mut Context<'_>) {
         let code = match failure.close_code().0 {
             1009 => Code::TooLarge,
@@ -384,6 +449,8 @@ impl Conversation for Native {
     }
 
     fn closed(&mut self, _code: u16, _reason: &str, cx: &mut Context<'_>) {
+        let over = Refusal::new(Code::Unavailable, "the connection ended before this was answered");
+        self.posts.drain().for_each(|(_, post)| post.end(&over));
         self.login.keep(cx.now());
         if let Some(session) = &self.session {
             session.away();

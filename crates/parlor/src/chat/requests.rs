@@ -17,7 +17,7 @@ use parlor_proto::native::encode::{self, Of};
 use parlor_proto::socketio::Arguments;
 
 use super::inbox;
-use super::native::{Asked, Native, Then, To, error};
+use super::native::{Asked, Missed, Native, Then, To, error};
 
 impl Native {
     /// Carries out one command. Replies come later, except where the answer is known; a refusal is the caller's to
@@ -32,7 +32,7 @@ impl Native {
         let publishes = matches!(request.command, wire::Command::Publish(_) | wire::Command::Direct { .. });
         self.admit(publishes, cx.now())?;
         let to = to.clone();
-        let asked = |to| Asked { to, with: None, since: false };
+        let asked = |to| Asked { to, with: None, missed: Missed::NotAsked };
         match request.command {
             wire::Command::Publish(publish) => {
                 let (data, form) = data_and_form(publish.data.get(), attachments)?;
@@ -67,13 +67,14 @@ impl Native {
                 self.direct(to, &other, publish, cx)?;
             }
             wire::Command::Join { room, begin } => {
-                let (begin, since) = match begin {
-                    wire::Begin::Since(since) => (Some(Begin::Since(since)), true),
-                    wire::Begin::Last(0) => (None, false),
-                    wire::Begin::Last(n) => (Some(Begin::Last(n)), false),
+                let begin = match begin {
+                    wire::Begin::Since(since) => Some(Begin::Since(since)),
+                    wire::Begin::Last(0) => None,
+                    wire::Begin::Last(n) => Some(Begin::Last(n)),
                 };
                 let room = RoomName::parse(&room)?;
-                self.ask(Asked { to, with: None, since }, Command::Join { room, begin, format: None }, cx);
+                let missed = Missed::of(begin);
+                self.ask(Asked { to, with: None, missed }, Command::Join { room, begin, format: None }, cx);
             }
             wire::Command::Leave { room } => {
                 self.ask(asked(to), Command::Leave { room: RoomName::parse(&room)? }, cx);
@@ -132,7 +133,7 @@ impl Native {
                         command.room = Hub::direct_room(&me, &other);
                         command.to = Some(other.clone());
                         Then::Ask(
-                            Asked { to, with: Some(other), since: false },
+                            Asked { to, with: Some(other), missed: Missed::NotAsked },
                             Box::new(Command::Publish(command)),
                         )
                     }
@@ -165,7 +166,7 @@ impl Native {
         let with = match of {
             wire::Conversation::Room(room) => {
                 let room = RoomName::parse(&room)?;
-                self.ask(Asked { to, with: None, since: false }, history(room), cx);
+                self.ask(Asked { to, with: None, missed: Missed::NotAsked }, history(room), cx);
                 return Ok(());
             }
             wire::Conversation::With(name) => UserName::parse(&name)?,
@@ -176,7 +177,10 @@ impl Native {
                 match accounts.find(with.as_str(), now).await {
                     Ok(Some(other)) => {
                         let room = Hub::direct_room(&me, &other);
-                        Then::Ask(Asked { to, with: Some(other), since: false }, Box::new(history(room)))
+                        Then::Ask(
+                            Asked { to, with: Some(other), missed: Missed::NotAsked },
+                            Box::new(history(room)),
+                        )
                     }
                     Ok(None) => {
                         let text = error(to.id(), &Refusal::no_such_user(with.as_str()));

@@ -76,6 +76,7 @@ pub(super) fn route(recovers: bool) -> Route {
         deflate: None,
         format,
         engine_io: Some(engine_io),
+        http: None,
     }
 }
 
@@ -280,7 +281,7 @@ fn carry_out(
     ack: Option<u64>,
     cx: &mut Context<'_>,
 ) {
-    let to = To { id: None, ack };
+    let to = To { ack, ..To::default() };
     let object = match arguments.len() {
         0 => "{}",
         _ => arguments.text(),

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use axum::Router;
 use http::{StatusCode, header};
 
-use super::{Arc, CHAT, Ready, Routes, Running, SOCKET_IO, Server};
+use super::{Arc, Chat, Ready, Routes, Running, SOCKET_IO, Server};
 
 impl Server {
     /// For an application of axum's that has a listener already: everything that [`Server::listen`] would serve, as a
@@ -75,7 +75,7 @@ impl Routes {
         let mut paths: Vec<String> = self.pages.keys().cloned().collect();
         let mut socket_io: Vec<&str> = self.socket_io.keys().map(String::as_str).collect();
         if self.chat.is_some() {
-            paths.push(CHAT.to_owned());
+            paths.extend(Chat::PATHS.map(str::to_owned));
             socket_io.push(SOCKET_IO);
         }
         for path in socket_io {

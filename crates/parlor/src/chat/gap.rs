@@ -1,0 +1,289 @@
+//! `Gap`: what lies behind a place in several rooms, read page by page in the order in which it was stored.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parlor_hub::engine::{Begin, Frontier, Lost, Page, Range};
+use parlor_hub::policy::{Log, Policy};
+use parlor_hub::resume::{Stand, prove};
+use parlor_hub::{Hub, Publication};
+use parlor_proto::codes::Refusal;
+use parlor_proto::limits::{OUTBOX_BYTES, PAGE_BYTES, PAGE_MESSAGES};
+use parlor_proto::name::RoomName;
+use parlor_proto::position::{Cursor, MessageId, Position, Since};
+
+use super::store::wait;
+
+/// Rooms that are read up to one place of the store, so that nothing turns up later before what was given.
+pub(super) struct Gap {
+    hub: Arc<Hub>,
+    rooms: Vec<Room>,
+    until: u64,
+}
+
+struct Room {
+    name: RoomName,
+    policy: Policy,
+    /// Everything up to here was given, or is not wanted.
+    at: Position,
+    waiting: VecDeque<Arc<Publication>>,
+    /// There is more behind what waits.
+    more: bool,
+}
+
+/// Why a page cannot be given.
+#[derive(Debug)]
+pub(super) enum Torn {
+    /// It was there when the gap was opened.
+    Lost,
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Torn {
+    fn from(refusal: Refusal) -> Torn {
+        Torn::Refused(refusal)
+    }
+}
+
+/// A gap, and the rooms of which it cannot be given.
+pub(super) struct Opened {
+    pub(super) gap: Gap,
+    pub(super) lost: Vec<(RoomName, Lost)>,
+    pub(super) frontier: Frontier,
+}
+
+pub(super) async fn frontier(hub: &Hub) -> Result<Frontier, Refusal> {
+    wait(|done| hub.engine().frontier(done)).await
+}
+
+/// Opens the gap behind a cursor.
+pub(super) async fn open(hub: &Arc<Hub>, rooms: Vec<RoomName>, cursor: Cursor) -> Result<Opened, Refusal> {
+    let frontier = frontier(hub).await?;
+    let mut stands = Vec::new();
+    for room in &rooms {
+        stands.push(match hub.policy(room).log {
+            Log::None => Err(Lost::NoLog),
+            _ if cursor.life != hub.engine().life() => Err(Lost::EpochChanged),
+            _ if cursor.seq > frontier.last => Err(Lost::Diverged),
+            _ => stand(hub, room, cursor.seq).await?,
+        });
+    }
+    prove(cursor, &mut stands);
+    let begins =
+        stands.into_iter().map(|stand| stand.map(|stand| Begin::Since(Since::Position(stand.position))));
+    open_rooms(hub, rooms.into_iter().zip(begins), frontier).await
+}
+
+/// Opens the gap behind a place of each room.
+pub(super) async fn open_at(hub: &Arc<Hub>, rooms: Vec<(RoomName, Begin)>) -> Result<Opened, Refusal> {
+    let frontier = frontier(hub).await?;
+    let begins = rooms.into_iter().map(|(room, begin)| {
+        let begin = if hub.policy(&room).log == Log::None { Err(Lost::NoLog) } else { Ok(begin) };
+        (room, begin)
+    });
+    open_rooms(hub, begins, frontier).await
+}
+
+async fn open_rooms(
+    hub: &Arc<Hub>,
+    begins: impl Iterator<Item = (RoomName, Result<Begin, Lost>)>,
+    frontier: Frontier,
+) -> Result<Opened, Refusal> {
+    let mut gap = Gap { hub: Arc::clone(hub), rooms: Vec::new(), until: frontier.last };
+    let mut lost = Vec::new();
+    let begins: Vec<_> = begins.collect();
+    let share = share(begins.len());
+    for (name, begin) in begins {
+        let policy = hub.policy(&name);
+        let opened = match begin {
+            Ok(begin) => {
+                let resumed = wait(|done| hub.engine().resume(&name, policy, begin, done)).await?;
+                resumed.outcome.map(|page| (resumed.head, page))
+            }
+            Err(reason) => Err(reason),
+        };
+        match opened {
+            Ok((head, page)) => {
+                // Without messages the place is the head.
+                let first = page.messages.first().and_then(|message| message.place);
+                let at = match (begin, first) {
+                    (Ok(Begin::Since(Since::Position(position))), _) => position,
+                    (_, None) => head.position(),
+                    // An id is not needed where nobody will come back to this place.
+                    (_, Some(first)) => {
+                        Position { epoch: first.epoch, offset: first.offset - 1, id: MessageId::NIL }
+                    }
+                };
+                let mut room = Room { name, policy, at, waiting: VecDeque::new(), more: false };
+                room.take(page, share);
+                gap.rooms.push(room);
+            }
+            Err(reason) => lost.push((name, reason)),
+        }
+    }
+    Ok(Opened { gap, lost, frontier })
+}
+
+/// Bytes that may wait of each room, so that all together fit into an outbox.
+fn share(rooms: usize) -> usize {
+    (OUTBOX_BYTES / rooms.max(1)).min(PAGE_BYTES)
+}
+
+impl Room {
+    fn take(&mut self, page: Page, share: usize) {
+        let (count, mut bytes) = (page.messages.len(), 0);
+        let fits = |message: &Arc<Publication>| {
+            let first = bytes == 0;
+            bytes += message.weight();
+            first || bytes <= share
+        };
+        self.waiting.extend(page.messages.into_iter().take_while(fits));
+        self.more = page.more || self.waiting.len() < count;
+    }
+
+    fn next(&self, until: u64) -> Option<u64> {
+        let seq = self.waiting.front()?.place?.seq;
+        (seq <= until).then_some(seq)
+    }
+}
+
+impl Gap {
+    /// The next messages of all rooms, in the order of `seq`, at most a page; none at the end.
+    pub(super) async fn page(&mut self) -> Result<Vec<Arc<Publication>>, Torn> {
+        let share = share(self.rooms.len());
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        while page.len() < PAGE_MESSAGES && bytes < PAGE_BYTES {
+            for room in self.rooms.iter_mut().filter(|room| room.more && room.waiting.is_empty()) {
+                let after = room.at.offset;
+                let (range, limit) = (Range::After(after), PAGE_MESSAGES as u32);
+                let engine = self.hub.engine();
+                let read = wait(|done| engine.history(&room.name, room.policy, range, limit, done)).await?;
+                if read.first > after + 1 || read.head.epoch != room.at.epoch {
+                    return Err(Torn::Lost);
+                }
+                room.take(read, share);
+            }
+            let next = |room: &&mut Room| room.next(self.until);
+            let Some(room) = self
+                .rooms
+                .iter_mut()
+                .filter(|room| room.next(self.until).is_some())
+                .min_by_key(|room| next(room))
+            else {
+                break;
+            };
+            let Some(message) = room.waiting.pop_front() else { break };
+            if let Some(position) = message.position() {
+                room.at = position;
+            }
+            bytes += message.weight();
+            page.push(message);
+        }
+        Ok(page)
+    }
+
+    /// How far each room has been given.
+    pub(super) fn places(&self) -> impl Iterator<Item = (RoomName, Position)> {
+        self.rooms.iter().map(|room| (room.name.clone(), room.at))
+    }
+}
+
+/// The newest message of a room at or before `seq`.
+async fn stand(hub: &Arc<Hub>, room: &RoomName, seq: u64) -> Result<Result<Stand, Lost>, Refusal> {
+    let (engine, policy) = (hub.engine(), hub.policy(room));
+    let history = |range, limit| wait(move |done| engine.history(room, policy, range, limit, done));
+    let of = |message: &Arc<Publication>| {
+        let found = Stand { position: message.position()?, seq: message.place?.seq };
+        (found.seq <= seq).then_some(found)
+    };
+    let head = wait(|done| engine.head(room, policy, done)).await?;
+    if head.seq <= seq && head.offset > 0 {
+        return Ok(Ok(Stand { position: head.position(), seq: head.seq }));
+    }
+    // Most who come back have missed little.
+    let newest = history(Range::Before(None), PAGE_MESSAGES as u32).await?;
+    if let Some(found) = newest.messages.iter().rev().find_map(of) {
+        return Ok(Ok(found));
+    }
+    // Of the offsets from `low` on below `high` it is not known yet on which side they lie.
+    let mut low = newest.first;
+    let mut high =
+        newest.messages.first().and_then(|message| message.place).map_or(low, |place| place.offset);
+    let mut found = None;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let page = history(Range::After(middle - 1), 1).await?;
+        if page.first > middle {
+            // It was trimmed meanwhile.
+            low = page.first;
+            continue;
+        }
+        match page.messages.first().and_then(of) {
+            Some(stand) => (found, low) = (Some(stand), middle + 1),
+            None => high = middle,
+        }
+    }
+    if let Some(found) = found {
+        return Ok(Ok(found));
+    }
+    let first = history(Range::Before(None), 1).await?;
+    if first.first > 1 {
+        return Ok(Err(Lost::Trimmed));
+    }
+    // A log in memory may have begun anew since.
+    if matches!(policy.log, Log::Memory(_)) && frontier(hub).await?.rings_since > seq {
+        return Ok(Err(Lost::EpochChanged));
+    }
+    let position = Position { epoch: first.head.epoch, offset: 0, id: MessageId::NIL };
+    Ok(Ok(Stand { position, seq: 0 }))
+}
+
+/// The newest messages of each room up to a frontier, at most `count` of each, and the place behind all of them.
+pub(super) async fn latest(
+    hub: &Arc<Hub>,
+    rooms: &[RoomName],
+    count: usize,
+    frontier: Frontier,
+) -> Result<(Vec<Arc<Publication>>, Cursor), Refusal> {
+    let (mut all, mut newest) = (Vec::new(), (0, MessageId::NIL));
+    for room in rooms {
+        let policy = hub.policy(room);
+        if policy.log == Log::None {
+            continue;
+        }
+        let (mut before, mut wanted) = (None, count);
+        loop {
+            let range = Range::Before(before);
+            let limit = if before.is_none() { wanted.max(1) as u32 } else { PAGE_MESSAGES as u32 };
+            let page = wait(|done| hub.engine().history(room, policy, range, limit, done)).await?;
+            let oldest = page.messages.first().and_then(|message| message.place);
+            let mut seen = false;
+            for message in page.messages.iter().rev() {
+                let Some(place) = message.place.filter(|place| place.seq <= frontier.last) else { continue };
+                newest = newest.max((place.seq, message.id));
+                seen = true;
+                if wanted > 0 {
+                    wanted -= 1;
+                    all.push((place.seq, Arc::clone(message)));
+                }
+            }
+            // What is all gone has a head nevertheless, by which the cursor is known again.
+            if page.messages.is_empty() && page.head.seq <= frontier.last {
+                newest = newest.max((page.head.seq, page.head.id));
+            }
+            match oldest {
+                Some(oldest) if page.more && (!seen || wanted > 0) => before = Some(oldest.offset),
+                _ => break,
+            }
+        }
+    }
+    all.sort_unstable_by_key(|(seq, _)| *seq);
+    let mut bytes = 0;
+    let fits = |(_, message): &&(u64, Arc<Publication>)| {
+        bytes += message.weight();
+        bytes <= OUTBOX_BYTES
+    };
+    let kept = all.iter().rev().take_while(fits).count();
+    let messages = all.split_off(all.len() - kept).into_iter().map(|(_, message)| message).collect();
+    Ok((messages, Cursor { life: hub.engine().life(), seq: frontier.last, id: newest.1 }))
+}

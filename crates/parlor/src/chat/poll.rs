@@ -1,0 +1,479 @@
+//! `GET /poll`: rooms with a log are read by cursor, so that any worker answers and two polls with one cursor get the
+//! same; what has no log waits in the outbox of a connection that outlives its requests.
+//!
+//! Whoever names no one and asks for logged rooms only is a reader: its connection ends with the request and is nobody's.
+//! Everybody else has a session, which the cursor names: `CURSOR~SESSION~SEEN`. It is kept for a while after the last
+//! answer; what was fetched from it is kept until a poll shows by `SEEN` that it arrived.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task;
+use std::time::Duration;
+
+use parlor_hub::encode::{WireFormat, entry};
+use parlor_hub::engine::{Begin, Lost};
+use parlor_hub::policy::Log;
+use parlor_hub::{Command, ConnectionId, Hub, Publication, Reply};
+use parlor_net::{Answer, Context, Conversation, Exchange, Incoming, Opened, Opening};
+use parlor_proto::codes::{CloseCode, Code, Refusal};
+use parlor_proto::limits::{
+    OUTBOX_BYTES, PAGE_MESSAGES, POLL_WAIT, POLL_WAIT_MAX, POLLS_HELD, PRESENCE_GRACE, PRESENCE_GRACE_POLL,
+};
+use parlor_proto::name::RoomName;
+use parlor_proto::native::encode;
+use parlor_proto::position::Cursor;
+use tokio::time::{Sleep, sleep};
+
+use super::gap::{self, Torn};
+use super::native::{Native, Wire, error};
+use super::{Chat, POLL, Wishes, follow, inbox};
+
+/// What a poll gives as `cursor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket {
+    pub(super) cursor: Cursor,
+    /// The connection whose outbox is the poller's.
+    pub(super) session: Option<ConnectionId>,
+    /// Batches of its outbox that have arrived.
+    seen: u64,
+}
+
+impl Ticket {
+    /// Any transport's cursor.
+    pub(super) fn parse(text: &str) -> Result<Ticket, Refusal> {
+        let bad = || {
+            let sentence = "this is no cursor of this server; send one exactly as it came, or none";
+            Refusal::new(Code::BadMessage, sentence)
+        };
+        let mut parts = text.split('~');
+        let cursor = parts.next().unwrap_or_default().parse().map_err(|_| bad())?;
+        let Some(session) = parts.next() else { return Ok(Ticket { cursor, session: None, seen: 0 }) };
+        let session = Some(ConnectionId::parse(session).ok_or_else(bad)?);
+        let seen = parts.next().and_then(|seen| seen.parse().ok()).ok_or_else(bad)?;
+        if parts.next().is_some() { Err(bad()) } else { Ok(Ticket { cursor, session, seen }) }
+    }
+
+    fn text(self) -> String {
+        match self.session {
+            Some(session) => format!("{}~{session}~{}", self.cursor, self.seen),
+            None => self.cursor.to_string(),
+        }
+    }
+}
+
+/// What a request asks.
+struct Wish {
+    rooms: Vec<(RoomName, Option<Begin>)>,
+    ticket: Option<Ticket>,
+    wait: Duration,
+}
+
+impl Wish {
+    fn read(wishes: &Wishes) -> Result<Wish, Refusal> {
+        let begins = wishes.begins()?;
+        let rooms = follow::each_once(wishes.room_names()?.into_iter().zip(begins));
+        let ticket = wishes.cursor.as_deref().map(Ticket::parse).transpose()?;
+        let wait = match &wishes.wait {
+            None => POLL_WAIT,
+            Some(wait) => Duration::from_secs(wait.parse().map_err(|_| {
+                Refusal::new(Code::BadMessage, "wait is a number of seconds: &wait=25, or &wait=0")
+            })?),
+        };
+        Ok(Wish { rooms, ticket, wait: wait.min(POLL_WAIT_MAX) })
+    }
+}
+
+struct Poller {
+    chat: Chat,
+    /// Who it is, if it has a session.
+    native: Option<Native>,
+    /// The rooms that it is in for its polls.
+    joined: HashMap<RoomName, ()>,
+    joins: u64,
+    held: Vec<Held>,
+    /// Lines that were fetched last and have not been shown to have arrived.
+    batch: Vec<u8>,
+    batches: u64,
+    idle: Option<Pin<Box<Sleep>>>,
+}
+
+/// A poll that is not answered yet.
+struct Held {
+    answer: Answer,
+    wish: Wish,
+    /// `None` while it waits.
+    reading: Option<Reading>,
+    /// Something was published while it was read.
+    again: bool,
+    /// When it is answered at the latest, once there was nothing.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+type Reading = Pin<Box<dyn Future<Output = Result<Read, Refusal>> + Send>>;
+
+/// What the logs have for a poll.
+struct Read {
+    messages: Vec<Arc<Publication>>,
+    cursor: Cursor,
+    lost: Vec<(RoomName, Lost)>,
+}
+
+pub(super) async fn open(chat: &Chat, opening: Opening) -> Result<Opened, Refusal> {
+    let now = opening.now;
+    let wishes = Wishes::read(&opening);
+    let wish = Wish::read(&wishes)?;
+    let unlogged = wish.rooms.iter().any(|(room, _)| chat.hub.policy(room).log == Log::None);
+    let mut batch = Vec::new();
+    let native = if wishes.name.is_some() || wishes.token.is_some() || unlogged {
+        let (login, _) = chat.identify(now, wishes).await?;
+        for unread in inbox::unread(&chat.hub, &login, now).await? {
+            unread.page.messages.iter().for_each(|message| write_line(&mut batch, message));
+        }
+        Some(Native::new(chat.clone(), login, Wire::Native, Vec::new(), Vec::new(), now))
+    } else {
+        None
+    };
+    let author = native.as_ref().map(|native| native.login.author().clone());
+    let batches = u64::from(!batch.is_empty());
+    let poller = Poller {
+        chat: chat.clone(),
+        native,
+        joined: HashMap::new(),
+        joins: 0,
+        held: Vec::new(),
+        batch,
+        batches,
+        idle: None,
+    };
+    Ok(Opened { conversation: Box::new(poller), author, protocol: None })
+}
+
+fn write_line(out: &mut Vec<u8>, message: &Publication) {
+    let start = out.len();
+    encode::entry(out, &entry(message));
+    parlor_proto::json::one_line(&mut out[start..]);
+    out.push(b'\n');
+}
+
+impl Poller {
+    fn poll_request(&mut self, exchange: Exchange, cx: &mut Context<'_>) {
+        let Exchange { uri, answer, .. } = exchange;
+        let admitted = self.native.as_mut().map_or(Ok(()), |native| native.admit(false, cx.now()));
+        let wishes = Wishes::of_query(uri.query().unwrap_or_default());
+        let wish = match admitted.and_then(|()| Wish::read(&wishes)) {
+            Ok(wish) => wish,
+            Err(refusal) => return refuse(answer, &refusal),
+        };
+        if self.native.is_some() {
+            self.enter(&wish, cx);
+        }
+        if self.held.len() >= POLLS_HELD {
+            let oldest = self.held.remove(0);
+            self.answer(oldest, None, cx);
+        }
+        let reading = Some(read(&self.chat.hub, &wish));
+        self.held.push(Held { answer, wish, reading, again: false, deadline: None });
+        self.advance(cx);
+    }
+
+    /// Enters the rooms of a request and leaves those that it does not name.
+    fn enter(&mut self, wish: &Wish, cx: &mut Context<'_>) {
+        let left: Vec<_> = self
+            .joined
+            .keys()
+            .filter(|room| wish.rooms.iter().all(|(other, _)| other != *room))
+            .cloned()
+            .collect();
+        for room in left {
+            self.joined.remove(&room);
+            self.command(Command::Leave { room }, cx);
+        }
+        for (room, _) in &wish.rooms {
+            if self.joined.insert(room.clone(), ()).is_none() {
+                let logged = self.chat.hub.policy(room).log != Log::None;
+                let format = Some(if logged { WireFormat::Bell } else { WireFormat::Fetched });
+                self.command(Command::Join { room: room.clone(), begin: None, format }, cx);
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command, cx: &mut Context<'_>) {
+        self.joins += 1;
+        // Counted from the other end than the conversation's own.
+        cx.command(parlor_hub::Ticket(u64::MAX - self.joins), command);
+    }
+
+    /// Goes on where something is read or waited for.
+    fn advance(&mut self, cx: &mut Context<'_>) {
+        let waker = cx.waker();
+        let mut task = task::Context::from_waker(&waker);
+        let session = self.native.is_some().then(|| cx.connection());
+        let mut index = 0;
+        while let Some(held) = self.held.get_mut(index) {
+            let read = match &mut held.reading {
+                None => None,
+                Some(reading) => match reading.as_mut().poll(&mut task) {
+                    task::Poll::Pending => {
+                        index += 1;
+                        continue;
+                    }
+                    task::Poll::Ready(read) => Some(read),
+                },
+            };
+            held.reading = None;
+            let late =
+                held.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(&mut task).is_ready());
+            let lines = cx.queued() > 0 || held.wish.ticket.is_none_or(|ticket| ticket.seen < self.batches);
+            let gone = session.is_some() && held.wish.ticket.is_some_and(|ticket| ticket.session != session);
+            let now =
+                held.wish.ticket.is_none() || gone || held.wish.wait.is_zero() || held.answer.is_unwanted();
+            match read {
+                Some(Err(refusal)) => {
+                    let held = self.held.remove(index);
+                    refuse(held.answer, &refusal);
+                    self.rest(cx);
+                }
+                Some(Ok(read)) if now || lines || !read.messages.is_empty() || !read.lost.is_empty() => {
+                    let held = self.held.remove(index);
+                    self.answer(held, Some(read), cx);
+                }
+                None if late || lines && held.deadline.is_some() || held.answer.is_unwanted() => {
+                    let held = self.held.remove(index);
+                    self.answer(held, None, cx);
+                }
+                Some(Ok(read)) => {
+                    // From here on only what comes later is wanted.
+                    if let Some(ticket) = &mut held.wish.ticket {
+                        ticket.cursor = read.cursor;
+                    }
+                    let first = held.deadline.is_none();
+                    if first {
+                        held.deadline = Some(Box::pin(sleep(held.wish.wait)));
+                    }
+                    if std::mem::take(&mut held.again) {
+                        held.reading = Some(self::read(&self.chat.hub, &held.wish));
+                    } else if !first {
+                        index += 1;
+                    } else if self.native.is_none() {
+                        // A reader has to be where it hears the bell.
+                        let wish =
+                            Wish { rooms: held.wish.rooms.clone(), ticket: None, wait: held.wish.wait };
+                        self.enter(&wish, cx);
+                    }
+                    // Once more around, so that the clock of what now waits is started.
+                }
+                None => index += 1,
+            }
+        }
+    }
+
+    fn answer(&mut self, held: Held, read: Option<Read>, cx: &mut Context<'_>) {
+        let Held { answer, wish, .. } = held;
+        let seen = wish.ticket.map_or(0, |ticket| ticket.seen);
+        let mut body = b"{\"messages\":[".to_vec();
+        let read = read.unwrap_or_else(|| {
+            let life = self.chat.hub.engine().life();
+            let none = Cursor { life, seq: 0, id: parlor_proto::position::MessageId::NIL };
+            let cursor = wish.ticket.map_or(none, |ticket| ticket.cursor);
+            Read { messages: Vec::new(), cursor, lost: Vec::new() }
+        });
+        let session = self.native.is_some().then(|| cx.connection());
+        if session.is_some() {
+            let of_this = wish.ticket.is_some_and(|ticket| ticket.session == session);
+            if !answer.is_unwanted() && (seen >= self.batches || !of_this && self.batch.is_empty()) {
+                self.batch = cx.take_queued(OUTBOX_BYTES);
+                self.batches += u64::from(!self.batch.is_empty());
+            }
+            for line in self.batch.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                body.extend_from_slice(line);
+                body.push(b',');
+            }
+        }
+        for message in &read.messages {
+            encode::entry(&mut body, &entry(message));
+            body.push(b',');
+        }
+        body.pop_if(|byte| *byte == b',');
+        let mut lost = read.lost;
+        lost.extend(self.unlogged_gone(&wish, session).map(|room| (room.clone(), Lost::NoLog)));
+        let ticket = Ticket { cursor: read.cursor, session, seen: self.batches };
+        write_end(&mut body, ticket, &lost);
+        answer.json(200, body);
+        self.rest(cx);
+    }
+
+    /// Rooms without a log of which something may have been missed, because it did not wait in this session.
+    fn unlogged_gone<'w>(
+        &self,
+        wish: &'w Wish,
+        session: Option<ConnectionId>,
+    ) -> impl Iterator<Item = &'w RoomName> + use<'w, '_> {
+        let gone = wish.ticket.is_some_and(|ticket| ticket.session != session);
+        let unlogged = |room: &&RoomName| self.chat.hub.policy(room).log == Log::None;
+        wish.rooms.iter().filter(move |_| gone).map(|(room, _)| room).filter(unlogged)
+    }
+
+    /// After an answer: a reader is done, a session waits for the next poll.
+    fn rest(&mut self, cx: &mut Context<'_>) {
+        if !self.held.is_empty() {
+            return;
+        }
+        if self.native.is_none() {
+            return cx.close(CloseCode::NORMAL, "");
+        }
+        // Whoever was its last connection is a member for the rest of the time.
+        let mut idle = Box::pin(sleep(PRESENCE_GRACE_POLL - PRESENCE_GRACE));
+        let _ = idle.as_mut().poll(&mut task::Context::from_waker(&cx.waker()));
+        self.idle = Some(idle);
+    }
+}
+
+/// Everything behind the place that a request names.
+fn read(hub: &Arc<Hub>, wish: &Wish) -> Reading {
+    let (hub, cursor, rooms) = (Arc::clone(hub), wish.ticket.map(|ticket| ticket.cursor), wish.rooms.clone());
+    Box::pin(async move {
+        let names: Vec<_> = rooms.iter().map(|(room, _)| room.clone()).collect();
+        let since = rooms.iter().any(|(_, begin)| matches!(begin, Some(Begin::Since(_))));
+        let opened = match cursor {
+            Some(cursor) => gap::open(&hub, names.clone(), cursor).await?,
+            None if since => {
+                let rooms = rooms.into_iter().map(|(room, begin)| (room, begin.unwrap_or(Begin::Last(0))));
+                gap::open_at(&hub, rooms.collect()).await?
+            }
+            None => {
+                let count = rooms.iter().find_map(|(_, begin)| match begin {
+                    Some(Begin::Last(count)) => Some(*count as usize),
+                    _ => None,
+                });
+                let frontier = gap::frontier(&hub).await?;
+                let count = count.unwrap_or(0).min(PAGE_MESSAGES);
+                let (messages, cursor) = gap::latest(&hub, &names, count, frontier).await?;
+                return Ok(Read { messages, cursor, lost: Vec::new() });
+            }
+        };
+        let gap::Opened { mut gap, mut lost, frontier } = opened;
+        let messages = match gap.page().await {
+            Ok(messages) => messages,
+            Err(Torn::Refused(refusal)) => return Err(refusal),
+            Err(Torn::Lost) => {
+                lost = names.iter().map(|room| (room.clone(), Lost::Trimmed)).collect();
+                Vec::new()
+            }
+        };
+        let last = messages.last().and_then(|message| Some((message.place?.seq, message.id)));
+        // What has no log is not read, but waits.
+        lost.retain(|(_, reason)| *reason != Lost::NoLog);
+        let cursor = match (last, cursor) {
+            (Some((seq, id)), _) => Cursor { life: hub.engine().life(), seq, id },
+            (None, Some(cursor)) if lost.is_empty() => Cursor { seq: frontier.last, ..cursor },
+            (None, _) => gap::latest(&hub, &names, 0, frontier).await?.1,
+        };
+        Ok(Read { messages, cursor, lost })
+    })
+}
+
+fn refuse(answer: Answer, refusal: &Refusal) {
+    answer.json(refusal.code.status(), error(None, refusal));
+}
+
+/// The end of an answer, behind its messages.
+fn write_end(body: &mut Vec<u8>, ticket: Ticket, lost: &[(RoomName, Lost)]) {
+    let session = ticket.session.map_or_else(String::new, |session| format!(",\"session\":\"{session}\""));
+    let end = format!("],\"cursor\":\"{}\"{session},\"recovered\":{}", ticket.text(), lost.is_empty());
+    body.extend_from_slice(end.as_bytes());
+    if let Some((_, reason)) = lost.first() {
+        body.extend_from_slice(format!(",\"reason\":\"{}\",\"lost\":", reason.as_str()).as_bytes());
+        let rooms: HashMap<&str, &str> =
+            lost.iter().map(|(room, reason)| (room.as_str(), reason.as_str())).collect();
+        serde_json::to_writer(&mut *body, &rooms).unwrap_or_default();
+    }
+    body.push(b'}');
+}
+
+impl Conversation for Poller {
+    fn opened(&mut self, _cx: &mut Context<'_>) {}
+
+    fn receive(&mut self, _message: Incoming<'_>, _cx: &mut Context<'_>) {}
+
+    fn exchange(&mut self, exchange: Exchange, cx: &mut Context<'_>) {
+        self.idle = None;
+        if exchange.uri.path() == POLL {
+            return self.poll_request(exchange, cx);
+        }
+        match &mut self.native {
+            Some(native) => native.post(exchange, cx),
+            None => drop(exchange),
+        }
+        self.rest(cx);
+    }
+
+    fn rung(&mut self, cx: &mut Context<'_>) {
+        for held in &mut self.held {
+            match held.reading {
+                Some(_) => held.again = true,
+                None => held.reading = Some(read(&self.chat.hub, &held.wish)),
+            }
+        }
+        self.advance(cx);
+    }
+
+    fn reply(&mut self, ticket: parlor_hub::Ticket, result: Result<Reply, Refusal>, cx: &mut Context<'_>) {
+        if ticket.0 <= u64::MAX / 2 {
+            if let Some(native) = &mut self.native {
+                native.reply(ticket, result, cx);
+            }
+            return;
+        }
+        if let Err(refusal) = result {
+            self.joined.clear();
+            self.held.drain(..).for_each(|held| refuse(held.answer, &refusal));
+            self.rest(cx);
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        if let Some(native) = &mut self.native {
+            native.poll(cx);
+        }
+        self.advance(cx);
+        let waker = cx.waker();
+        let over = |idle: &mut Pin<Box<Sleep>>| {
+            idle.as_mut().poll(&mut task::Context::from_waker(&waker)).is_ready()
+        };
+        if self.idle.as_mut().is_some_and(over) {
+            self.idle = None;
+            cx.close(CloseCode::NORMAL, "");
+        }
+    }
+
+    fn closing(&mut self, _code: CloseCode, _retry_after: Option<Duration>, cx: &mut Context<'_>) {
+        for held in std::mem::take(&mut self.held) {
+            self.answer(held, None, cx);
+        }
+    }
+
+    fn closed(&mut self, code: u16, reason: &str, cx: &mut Context<'_>) {
+        if let Some(native) = &mut self.native {
+            native.closed(code, reason, cx);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_is_read_as_it_was_written_and_is_a_cursor_too() {
+        let cursor: Cursor = "k3-42-01K0X1PB1X008J4CT4ANK7F24S".parse().unwrap();
+        let session = Some(ConnectionId::new(7, 1, 2));
+        for ticket in [Ticket { cursor, session: None, seen: 0 }, Ticket { cursor, session, seen: 9 }] {
+            assert_eq!(Ticket::parse(&ticket.text()), Ok(ticket));
+        }
+        for text in ["", "x", "k3.42.01K0X1PB1X008J4CT4ANK7F24S", "k3-0-0~", "k3-0-0~x~1", "k3-0-0~~1"] {
+            assert_eq!(Ticket::parse(text).map_err(|refusal| refusal.code), Err(Code::BadMessage), "{text}");
+        }
+    }
+}
