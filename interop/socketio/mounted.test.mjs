@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, afterEach, before, test } from "node:test";
 import { WebSocket } from "ws";
-import { needs, Peer, Program, release, TRANSPORTS, until, within } from "./helper.mjs";
+import { keep, needs, Peer, Program, release, TRANSPORTS, until, within } from "./helper.mjs";
 
 const skip = needs("AXUM_BIN");
 let axum;
@@ -25,7 +25,7 @@ for (const [name, transports] of Object.entries(TRANSPORTS)) {
     const engine = peer.socket.io.engine;
     if (name === "upgrade" && engine.transport.name !== "websocket") await within(once(engine, "upgrade"), () => "an upgrade");
     assert.equal(engine.transport.name, name === "polling" ? "polling" : "websocket");
-    const raw = new WebSocket(`${axum.url.replace("http", "ws")}/ws`);
+    const raw = keep(new WebSocket(`${axum.url.replace("http", "ws")}/ws`));
     const heard = [];
     raw.on("message", (text) => heard.push(String(text)));
     await within(once(raw, "open"), () => "a raw socket");
@@ -34,12 +34,11 @@ for (const [name, transports] of Object.entries(TRANSPORTS)) {
     raw.send("from a raw socket");
     const words = ["from Socket.IO", "from HTTP", "from a raw socket"];
     for (const word of words) assert.deepEqual(await peer.hears("message"), [word]);
+    await until(() => heard.length >= words.length, "three texts on the raw socket");
     assert.deepEqual(heard, words);
     assert.equal((await hall()).said, before.said + 3);
     // Those of the test before are gone some time.
     await until(async () => (await hall()).here === 2, "two in the hall");
-    raw.close();
-    await once(raw, "close");
   });
 }
 
