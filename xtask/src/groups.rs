@@ -144,7 +144,12 @@ fn run_socketio(cx: &Context, _depth: Depth) -> Result<GroupResult> {
         Err(error) => return Ok(GroupResult::skipped(format!("cannot be installed: {error:#}"))),
     };
     let examples = cx.examples()?;
-    let programs = [("DEMO_BIN", "socketio_demo"), ("ECHO_BIN", "socketio_echo"), ("ENGINE_BIN", "engineio")];
+    let programs = [
+        ("DEMO_BIN", "socketio_demo"),
+        ("ECHO_BIN", "socketio_echo"),
+        ("ENGINE_BIN", "engineio"),
+        ("AXUM_BIN", "axum"),
+    ];
     let programs = programs.map(|(variable, name)| (variable, examples.join(name)));
     let mut node = cx.command("node");
     node.current_dir(&ours).args(["--test", "--test-concurrency=1", "--test-reporter=tap"]);

@@ -1,20 +1,28 @@
 //! `Errands`: what tasks and other threads ask of a worker besides the hub's mail.
 
 use std::cell::Cell;
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 
+use bytes::Bytes;
 use parlor_hub::ConnectionId;
 use parlor_proto::engineio::Revision;
 use tokio::sync::{Notify, oneshot};
 
 use crate::application::Exchange;
 use crate::engineio::{Body, EngineIo, Opened, Poll};
-use crate::takeover::{Taken, Unattached};
+use crate::takeover::{Accepted, Taken, Unattached};
 
 pub(crate) enum Errand {
     /// A socket to own from now on.
     Adopt(Box<Taken>),
+    /// A connection whose socket comes as soon as its request is answered. Dropped unanswered: it ended.
+    Place(Box<Accepted>, oneshot::Sender<ConnectionId>),
+    /// That socket, and the bytes that came behind the request's head.
+    Attach(ConnectionId, TcpStream, Bytes),
+    /// It does not come.
+    Lost(ConnectionId),
     /// A future of this connection can go on.
     Poll(ConnectionId),
     /// What a request of a polling client asks.

@@ -18,13 +18,14 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tower_service::Service;
 
 use crate::admission::Limits;
 use crate::bridge::{self, bridge};
-use crate::errand::Errands;
+use crate::errand::{Errand, Errands};
 use crate::stream::Stream;
-use crate::takeover::{self, Accepted, Exit, Front, Start, Switch, Taken, Way};
+use crate::takeover::{self, Accepted, Exit, Front, Role, Start, Switch, Taken, Way};
 
 /// A service for hyper and axum. Its connections are taken over by the workers as on a listener of our own, if below
 /// them is a TCP stream of tokio's; everything else is bridged. Must be called inside a runtime of tokio's.
@@ -99,7 +100,7 @@ fn stream(
 }
 
 /// Has the worker speak to the peer: over a body, or over the connection, once hyper has answered 101 and lets it go.
-pub(crate) fn upgrade(
+pub(crate) async fn upgrade(
     upgrade: Option<OnUpgrade>,
     accepted: Accepted,
     front: &Arc<Front>,
@@ -121,14 +122,38 @@ pub(crate) fn upgrade(
     };
     let response = switching(switch);
     let (front, worker) = (Arc::clone(front), Arc::clone(worker));
+    let socket = async { take(upgrade.await.map_err(io::Error::other)?) };
+    if !matches!(accepted.role, Role::Plain) {
+        // A client of Engine.IO waits for the first packet, which comes from the worker.
+        tokio::spawn(async move {
+            match socket.await {
+                Ok((stream, early)) => {
+                    Taken { stream, early, head: None, accepted }.hand_over(&front, &worker);
+                }
+                Err(error) => tracing::debug!(%error, "a connection ended while it was opened"),
+            }
+        });
+        return response;
+    }
+    // Whoever sees 101 must be where its handler puts it at once, as if the worker had written it.
+    let ((placed, place), (told, open)) = (oneshot::channel(), oneshot::channel());
+    worker.push(Errand::Place(Box::new(accepted), placed));
+    // A task of its own, because the request may be dropped at any time, and then the place must be given back.
     tokio::spawn(async move {
-        let taken = async { take(upgrade.await.map_err(io::Error::other)?) };
-        match taken.await {
-            Ok((stream, early)) => Taken { stream, early, head: None, accepted }.hand_over(&front, &worker),
-            Err(error) => tracing::debug!(%error, "a connection ended while it was opened"),
-        }
+        let Ok(connection) = place.await else { return };
+        let _ = told.send(());
+        worker.push(match socket.await {
+            Ok((stream, early)) => Errand::Attach(connection, stream, early),
+            Err(error) => {
+                tracing::debug!(%error, "a connection ended while it was opened");
+                Errand::Lost(connection)
+            }
+        });
     });
-    response
+    match open.await {
+        Ok(()) => response,
+        Err(_) => takeover::refuse_at_the_end(),
+    }
 }
 
 fn switching(switch: &Switch) -> Response<Body> {

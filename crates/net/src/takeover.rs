@@ -164,7 +164,7 @@ impl Way<'_> {
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepted);
                 pending().await
             }
-            Exit::Upgrade(upgrade) => mount::upgrade(upgrade, accepted, self.front, self.worker),
+            Exit::Upgrade(upgrade) => mount::upgrade(upgrade, accepted, self.front, self.worker).await,
         }
     }
 }
@@ -390,8 +390,7 @@ pub(crate) async fn attach(
 ) -> Result<(Opened, Option<Admitted>), Box<Response<Body>>> {
     let front = way.front;
     if way.worker.is_over() {
-        let refusal = Refusal::new(Code::Unavailable, "the server is stopping; try again in some seconds");
-        return Err(Box::new(refuse_with(&refusal.retry_after(RETRY_AFTER_STOP))));
+        return Err(Box::new(refuse_at_the_end()));
     }
     if front.pressure.refuses() {
         let refusal = Refusal::new(Code::Busy, "the server is short of memory; try again in some seconds");
@@ -468,6 +467,12 @@ pub(crate) fn refuse_method(allowed: &'static str) -> Response<Body> {
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
+}
+
+/// To whoever comes when everything has ended.
+pub(crate) fn refuse_at_the_end() -> Response<Body> {
+    let refusal = Refusal::new(Code::Unavailable, "the server is stopping; try again in some seconds");
+    refuse_with(&refusal.retry_after(RETRY_AFTER_STOP))
 }
 
 pub(crate) fn refuse(

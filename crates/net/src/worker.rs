@@ -200,6 +200,13 @@ impl Worker {
                         tracing::debug!(%error, "a connection ended while it was opened");
                     }
                 }
+                Errand::Place(accepted, placed) => self.place_ahead(*accepted, placed),
+                Errand::Attach(connection, stream, early) => self.attach(connection, stream, &early),
+                Errand::Lost(connection) => {
+                    if self.shard.contains(connection) {
+                        self.remove(connection.slot());
+                    }
+                }
                 Errand::Poll(connection) => {
                     if self.shard.contains(connection) {
                         let slot = connection.slot();

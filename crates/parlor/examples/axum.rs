@@ -1,16 +1,14 @@
-//! Realtime inside an axum application: its routes and its state, and WebSockets in rooms, on one port.
+//! Realtime inside an axum application: its listener, its routes, its state, and one room for WebSocket and Socket.IO.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use axum::extract::State;
-use axum::http::StatusCode;
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Json, Router, extract::State, http::StatusCode};
 use clap::Parser;
-use parlor::{Message, Rooms, Server, WebSocket};
-use serde_json::{Value, json};
+use parlor::{Ack, Data, Message, Rooms, Server, Socket, WebSocket};
+use serde_json::json;
 
 #[derive(Parser)]
 struct Options {
@@ -19,54 +17,51 @@ struct Options {
     listen: SocketAddr,
 }
 
-/// The application's state, which WebSockets share with HTTP.
-struct Hall {
-    rooms: Rooms,
-    said: AtomicU64,
-}
-
-fn main() -> std::io::Result<()> {
-    let mut server = Server::new();
-    let hall = Arc::new(Hall { rooms: server.rooms(), said: AtomicU64::new(0) });
-    // An application as any other, with its own routes, layers and 404.
-    let application = Router::new()
-        .route("/hall", get(look))
-        .route("/say", post(say))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "这里什么也没有\n") })
-        .with_state(Arc::clone(&hall));
-    server.router(application).page("/", include_str!("axum.html"));
-    server.route("/ws", move |socket| visit(socket, Arc::clone(&hall)));
-    let running = server.listen(Options::parse().listen)?;
-    println!("listening on http://{}", running.address());
-    loop {
-        std::thread::park();
-    }
-}
-
-async fn look(State(hall): State<Arc<Hall>>) -> Json<Value> {
-    Json(json!({"here": hall.rooms.count("hall"), "said": hall.said.load(Ordering::Relaxed)}))
-}
-
-/// An HTTP request reaches everybody's WebSocket. As JSON it may not come from another site's page without asking.
-async fn say(State(hall): State<Arc<Hall>>, Json(text): Json<String>) -> StatusCode {
-    hall.say(&text.into()).await
-}
-
-async fn visit(mut socket: WebSocket, hall: Arc<Hall>) {
-    socket.join("hall").expect("one room is not too many");
-    while let Some(message) = socket.recv().await {
-        if hall.say(&message).await != StatusCode::NO_CONTENT {
-            return socket.close(1013, "try again");
-        }
-    }
-}
+/// The application's state: the rooms, and how much was said.
+struct Hall(Rooms, AtomicU64);
 
 impl Hall {
     async fn say(&self, message: &Message) -> StatusCode {
-        self.said.fetch_add(1, Ordering::Relaxed);
-        match self.rooms.to("hall").send(message).await {
-            Ok(()) => StatusCode::NO_CONTENT,
-            Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+        self.1.fetch_add(1, Relaxed);
+        let said = self.0.to("hall").send(message).await;
+        said.map_or(StatusCode::SERVICE_UNAVAILABLE, |()| StatusCode::NO_CONTENT)
+    }
+
+    async fn visit(self: Arc<Self>, mut socket: WebSocket) {
+        socket.join("hall").expect("one room is not too many");
+        while let Some(message) = socket.recv().await {
+            if self.say(&message).await != StatusCode::NO_CONTENT {
+                return socket.close(1013, "try again");
+            }
         }
     }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> std::io::Result<()> {
+    let mut server = Server::new();
+    let hall = Arc::new(Hall(server.rooms(), AtomicU64::new(0)));
+    let same = Arc::clone(&hall);
+    server.state(Arc::clone(&hall)).page("/", include_str!("axum.html"));
+    server.route("/ws", move |socket| Arc::clone(&same).visit(socket));
+    server.namespace("/").on_connect(async |socket: Socket| drop(socket.join("hall"))).on(
+        "say",
+        async |hall: parlor::State<Arc<Hall>>, Data(text): Data<String>, ack: Ack| {
+            ack.send(&hall.say(&text.into()).await.as_u16());
+        },
+    );
+    let (realtime, running) = server.mount()?;
+    let look = |State(hall): State<Arc<Hall>>| async move {
+        Json(json!({ "here": hall.0.count("hall"), "said": hall.1.load(Relaxed) }))
+    };
+    // As JSON, what is said may not come from another site's page without asking.
+    let say = async |State(hall): State<Arc<Hall>>, Json(text): Json<String>| hall.say(&text.into()).await;
+    let application = Router::new().route("/hall", get(look)).route("/say", post(say)).with_state(hall);
+    let nothing = async || (StatusCode::NOT_FOUND, "这里什么也没有\n");
+    let application = application.merge(realtime).fallback(nothing);
+    let listener = tokio::net::TcpListener::bind(Options::parse().listen).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    axum::serve(listener, application.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(running.stop_after(async { drop(tokio::signal::ctrl_c().await) }))
+        .await
 }

@@ -1,7 +1,7 @@
 //! Realtime messaging for Rust applications.
 //!
-//! A [`Server`] speaks on one port: raw WebSocket routes, Socket.IO, the stock [`chat`], pages, and an axum router for
-//! the rest. [`Rooms`] are common to all of them. It listens on threads of its own, one worker per core, so it stands
+//! A [`Server`] speaks on one port, or inside an axum application: raw WebSocket routes, Socket.IO, the stock [`chat`],
+//! pages, and an axum router for the rest. [`Rooms`] are common to all of them. It listens on threads of its own, one worker per core, so it stands
 //! beside any runtime. Every queue behind it is bounded.
 //!
 //! # Raw WebSocket routes
@@ -86,21 +86,29 @@
 //!
 //! # With axum
 //!
-//! Everything that is no route of the server goes to the [`axum::Router`] that [`Server::router`] is given. A
-//! [`Namespace`] or a [`Socket`] may be kept in its state and emitted to from any handler:
+//! [`Server::mount`] gives an axum router to merge into an application that has a listener already, and everything above
+//! works there:
 //!
 //! ```no_run
-//! # fn main() -> std::io::Result<()> {
-//! use axum::{Router, routing::post};
+//! # async fn page() {}
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! use axum::{Router, routing::{get, post}};
 //!
 //! let mut server = parlor::Server::new();
 //! let everybody = server.namespace("/");
-//! server.router(Router::new().route("/sold", post(async move || drop(everybody.emit("sold", "one").await))));
-//! let running = server.listen("127.0.0.1:3000".parse().expect("an address"))?;
-//! # running.stop();
-//! # Ok(())
+//! let (realtime, _running) = server.mount()?;
+//! let app = Router::new()
+//!     .route("/", get(page))
+//!     .route("/sold", post(async move || drop(everybody.emit("sold", "one").await)))
+//!     .merge(realtime);
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//! axum::serve(listener, app.into_make_service_with_connect_info::<std::net::SocketAddr>()).await
 //! # }
 //! ```
+//!
+//! Without an application around it, [`Server::router`] takes an [`axum::Router`] that answers everything that is no route
+//! of the server. A [`Namespace`], a [`Socket`] or [`Rooms`] may be kept in the state of either.
 //!
 //! # Further
 //!

@@ -223,6 +223,24 @@ fn under_a_prefix_everything_is_behind_it() {
     app.stop();
 }
 
+#[test]
+fn whoever_is_connected_is_where_its_handler_puts_it() {
+    let mut server = Server::new();
+    server.limits(Limits::Off);
+    server.route("/hall", |mut socket: WebSocket| async move {
+        let _ = socket.join("hall");
+        while socket.recv().await.is_some() {}
+    });
+    let app = Application::start(Below::Tcp, server, |realtime| realtime);
+    // Each time at once, on one worker or the other.
+    let mut peers = Vec::new();
+    for n in 1..=50 {
+        peers.push(Peer::connect(app.address, "/hall"));
+        assert_eq!(app.rooms.count("hall"), n);
+    }
+    app.stop();
+}
+
 fn with_chat() -> Server {
     let mut server = Server::new();
     server.limits(Limits::Off).chat();

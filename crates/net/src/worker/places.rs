@@ -1,18 +1,20 @@
 //! How a connection comes to its worker, is looked at when its time has come, and goes.
 
 use std::io;
+use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use mio::{Interest, Token};
-use parlor_hub::Author;
 use parlor_hub::encode::WireFormat;
 use parlor_hub::outbox::Outbox;
+use parlor_hub::{Author, ConnectionId};
 use parlor_proto::codes::CloseCode;
 use parlor_proto::engineio::payload::Answer;
 use parlor_proto::engineio::{Reason, Transport};
 use parlor_proto::limits::{CLOSE_TIMEOUT, STREAM_HEARTBEAT};
 use parlor_proto::ws;
+use tokio::sync::oneshot;
 
 use super::Worker;
 use super::stop::RETRY_AFTER_STOP;
@@ -23,7 +25,7 @@ use crate::errand::Target;
 use crate::liveness::{LINGER, Liveness, Verdict, earlier};
 use crate::socket::{Flags, Socket};
 use crate::sockets::session;
-use crate::takeover::{Role, Taken, Unattached};
+use crate::takeover::{Accepted, Role, Taken, Unattached};
 
 /// What a new session is answered: a body, its content type, and the session's id.
 type Opening = (Vec<u8>, &'static str, String);
@@ -75,6 +77,53 @@ impl Worker {
         };
         self.begin(slot, settings);
         Ok(())
+    }
+
+    /// Opens a raw connection whose request is not answered yet: whoever hears that it is open is known to its handler.
+    pub(super) fn place_ahead(&mut self, accepted: Accepted, placed: oneshot::Sender<ConnectionId>) {
+        let Some(opened) = accepted.opened else { return };
+        let Unattached { conversation, author, format, admitted, .. } = opened;
+        let socket = NewSocket {
+            stream: None,
+            conversation: Some(conversation),
+            part: None,
+            admitted,
+            config: accepted.config,
+        };
+        let slot = match self.place(socket, author, format, Vec::new()) {
+            Ok(slot) => slot,
+            Err(error) => return tracing::debug!(%error, "a connection could not be opened"),
+        };
+        let Some(socket) = self.sockets.get(slot) else { return };
+        // What is said before the socket is there waits for it.
+        socket.flags.blocked = true;
+        let id = socket.id;
+        self.begin(slot, None);
+        if placed.send(id).is_err() && self.shard.contains(id) {
+            self.remove(slot);
+        }
+    }
+
+    /// Its socket has come.
+    pub(super) fn attach(&mut self, connection: ConnectionId, stream: TcpStream, early: &[u8]) {
+        let slot = connection.slot();
+        if !self.shard.contains(connection) {
+            return;
+        }
+        let mut stream = mio::net::TcpStream::from_std(stream);
+        let registry = self.poll.get_ref().registry();
+        let registered =
+            registry.register(&mut stream, Token(slot as usize), Interest::READABLE | Interest::WRITABLE);
+        if let Err(error) = registered {
+            tracing::debug!(%error, "a connection ended while it was opened");
+            return self.remove(slot);
+        }
+        let Some(socket) = self.sockets.get(slot) else { return };
+        socket.stream = Some(stream);
+        socket.unread.extend_from_slice(early);
+        socket.flags.blocked = false;
+        self.flush_one(slot);
+        self.read(slot);
     }
 
     /// Opens a session that polls; the answer is its first packet and its id.
