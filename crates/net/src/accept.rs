@@ -9,7 +9,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use crate::admission::Limits;
-use crate::clock::Now;
 use crate::errand::{Errand, Errands};
 use crate::takeover::{self, Front, Role};
 
@@ -40,7 +39,7 @@ pub(crate) async fn accept(
         match accepted {
             Ok((stream, peer)) => {
                 // The cheapest answer to a crowd that says nothing is the end.
-                let arrived = front.admission.arrive(peer.ip(), Now::read().wall);
+                let arrived = front.admission.arrive(peer.ip(), front.clock.wall());
                 if arrived.is_none() && front.limits == Limits::On {
                     tracing::debug!(%peer, "closed: its address has too many sockets that have asked for nothing");
                     continue;

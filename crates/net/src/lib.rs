@@ -24,6 +24,7 @@ mod worker;
 
 pub use admission::Limits;
 pub use application::{Application, Context, Conversation, Incoming, Opened, Opening, Route};
+pub use clock::{Activity, Clock};
 pub use engineio::EngineIo;
 pub use memory::Memory;
 pub use origin::Origins;

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::accept::accept;
 use crate::admission::Limits;
 use crate::application::Application;
+use crate::clock::Clock;
 use crate::errand::{Errand, Errands};
 use crate::memory::{self, Memory};
 use crate::origin::Origins;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub policies: Policies,
     /// What may be used; `None`: nobody looks.
     pub memory: Option<Memory>,
+    /// Where time comes from. With a test's own there is one worker.
+    pub clock: Clock,
 }
 
 /// A bound address and a hub; nothing is accepted before [`Server::start`].
@@ -57,7 +60,10 @@ const BACKLOG: i32 = 4096;
 
 impl Server {
     /// Listens and starts the engine. A second process on the same port fails here.
-    pub fn bind(address: SocketAddr, engine: Arc<dyn Engine>, settings: Settings) -> io::Result<Server> {
+    pub fn bind(address: SocketAddr, engine: Arc<dyn Engine>, mut settings: Settings) -> io::Result<Server> {
+        if settings.clock.is_owned() {
+            settings.workers = 1;
+        }
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         // A restart must not wait for the old connections' TIME_WAIT; on Linux this does not let two listen.
         socket.set_reuse_address(true)?;
@@ -71,6 +77,9 @@ impl Server {
         });
         let hub =
             Hub::start(engine, mailboxes.collect(), settings.policies.clone(), settings.limits == Limits::On);
+        if let Some(time) = settings.clock.shared_wall() {
+            hub.set_own_time(time);
+        }
         Ok(Server { listener: socket.into(), hub, errands, settings })
     }
 
@@ -90,6 +99,7 @@ impl Server {
             router,
             origins: self.settings.origins.clone(),
             limits: self.settings.limits,
+            clock: self.settings.clock.clone(),
             admission: Arc::default(),
             pressure: Arc::default(),
             workers: self.errands.clone(),
@@ -99,13 +109,14 @@ impl Server {
         for errands in &self.errands {
             let listener = self.listener.try_clone()?;
             let (front, hub, errands) = (Arc::clone(&front), Arc::clone(&self.hub), Arc::clone(errands));
+            let clock = self.settings.clock.clone();
             let index = workers.len() as u16;
             // One of them looks for all.
             let watching = self.settings.memory.clone().filter(|_| index == 0).map(|memory| {
                 memory::watch_over(memory, Arc::clone(&front.pressure), self.errands.clone(), stopped.clone())
             });
             // Made here, so that what the system refuses is an error of `start`.
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = clock.runtime()?;
             let run = move || {
                 let result = runtime.block_on(async {
                     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -113,7 +124,7 @@ impl Server {
                     // Whoever polls must be able to ask for the goodbye, so accepting ends last.
                     let (done, ended) = watch::channel(false);
                     let accepting = tokio::spawn(accept(listener, front, Arc::clone(&errands), ended));
-                    let ran = Worker::new(index, hub, errands)?.run().await;
+                    let ran = clock.drive(Worker::new(index, hub, errands, clock.clone())?.run()).await;
                     done.send_replace(true);
                     accepting.await.map_err(io::Error::other)?;
                     ran

@@ -29,7 +29,7 @@ use tower_service::Service;
 
 use crate::admission::{Admission, Admitted, Limits};
 use crate::application::{Application, Conversation, Opened, Opening, Route};
-use crate::clock::Now;
+use crate::clock::Clock;
 use crate::engineio::EngineIo;
 use crate::errand::Errands;
 use crate::memory::Pressure;
@@ -39,6 +39,7 @@ use crate::polling;
 
 /// What every request is decided with.
 pub(crate) struct Front {
+    pub(crate) clock: Clock,
     pub(crate) application: Arc<dyn Application>,
     /// Everything that is not a WebSocket route.
     pub(crate) router: Router,
@@ -266,7 +267,7 @@ async fn attach(
         let refusal = Refusal::new(Code::Busy, "the server is short of memory; try again in some seconds");
         return Err(Box::new(refuse_with(&refusal.retry_after(MEMORY_RETRY))));
     }
-    let now = Now::read().wall;
+    let now = front.clock.wall();
     let address = client_address(peer.ip(), request.headers());
     let admitted = match front.limits {
         Limits::On => {

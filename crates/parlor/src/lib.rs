@@ -120,6 +120,7 @@ mod routes;
 mod sent;
 mod server;
 pub mod socketio;
+pub mod testing;
 mod websocket;
 
 pub use consumer::{Channel, Consumer};

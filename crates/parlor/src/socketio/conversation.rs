@@ -25,7 +25,6 @@ use super::handshake::Handshake;
 use super::options::{Parser, SocketIoOptions};
 use super::registry::Registry;
 use super::socket::Socket;
-use crate::clock::now;
 
 /// A connection and everything that runs for it.
 pub(crate) struct Conversation {
@@ -313,7 +312,7 @@ impl parlor_net::Conversation for Conversation {
             let recovery = &socket.namespace().shared.recovery;
             let reason = if socket.is_put_out() { "server namespace disconnect" } else { reason };
             match socket.namespace().window() {
-                Some(window) if !socket.is_put_out() => recovery.left(&socket, window, now()),
+                Some(window) if !socket.is_put_out() => recovery.left(&socket, window, cx.now()),
                 _ => recovery.forget(&socket),
             }
             socket.end();

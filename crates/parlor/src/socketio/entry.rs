@@ -20,7 +20,6 @@ use super::namespace::{ConnectRefused, Namespace};
 use super::options::format;
 use super::socket::{New, Socket};
 use crate::chat::random;
-use crate::clock::now;
 
 /// Namespaces that one connection may be in.
 const NAMESPACES: usize = 32;
@@ -135,7 +134,7 @@ impl Conversation {
         auth: Option<Box<Arguments>>,
         cx: &mut Context<'_>,
     ) -> bool {
-        let Some(found) = namespace.shared.recovery.find(&returning.pid, now()) else { return false };
+        let Some(found) = namespace.shared.recovery.find(&returning.pid, cx.now()) else { return false };
         let since = match &returning.offset {
             None => found.since,
             Some(offset) => match offset.parse::<Position>() {

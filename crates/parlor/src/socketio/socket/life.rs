@@ -41,7 +41,7 @@ impl Socket {
         if namespace.window().is_some() {
             self.enter(self.id());
         } else {
-            hub.enter(*connection, &namespace.everybody(), *format, now());
+            hub.enter(*connection, &namespace.everybody(), *format, now(hub));
         }
         for room in &state.rooms {
             self.enter(room);
