@@ -47,7 +47,8 @@ pub(crate) async fn accept(
                 let (front, errands, stopping) = (Arc::clone(&front), Arc::clone(&errands), stopping.clone());
                 tokio::spawn(async move {
                     let _places = (place, arrived);
-                    serve(stream, peer, front, errands, stopping).await;
+                    let clock = front.clock.clone();
+                    clock.watch(serve(stream, peer, front, errands, stopping)).await;
                 });
             }
             // The peer was gone before it was accepted.

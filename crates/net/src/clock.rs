@@ -46,6 +46,7 @@ struct Owned {
     /// How far the wall's clock has followed; `None`: it does not.
     seen: Mutex<Option<tokio::time::Instant>>,
     moved: Notify,
+    activity: Activity,
 }
 
 enum Ask {
@@ -65,6 +66,7 @@ impl Clock {
             hold: Mutex::default(),
             seen: Mutex::default(),
             moved: Notify::new(),
+            activity: Activity::default(),
         })))
     }
 
@@ -76,8 +78,7 @@ impl Clock {
         }
     }
 
-    /// Lets time go by to the next deadline of anything in the worker's runtime, but not further than `by`, in whole
-    /// milliseconds. Returns how much has gone by; `None` when the server has ended, or never started.
+    /// Lets time go by until the worker has something to do, but not further than `by`, in whole milliseconds. Returns how much has gone by; `None` when the server has ended, or never started.
     pub async fn pass(&self, by: Duration) -> Option<Duration> {
         self.ask(|answer| Ask::Pass { by, answer }).await
     }
@@ -119,15 +120,22 @@ impl Clock {
         builder.build()
     }
 
+    /// Runs something of which a test wants to know whether it is at rest.
+    pub(crate) async fn watch<T>(&self, work: impl Future<Output = T>) -> T {
+        match &self.0 {
+            None => work.await,
+            Some(owned) => owned.activity.watch(work).await,
+        }
+    }
+
     /// Runs a worker in its runtime, and moves its time as it is asked to.
     pub(crate) async fn drive<T>(&self, worker: impl Future<Output = T>) -> T {
         let Some(owned) = &self.0 else { return worker.await };
         let Some(asked) = lock(&owned.asked).take() else { return worker.await };
         owned.hold();
         *lock(&owned.seen) = Some(tokio::time::Instant::now());
-        let activity = Activity::default();
-        tokio::spawn(obey(asked, Arc::clone(owned), activity.clone()));
-        let result = activity.watch(worker).await;
+        tokio::spawn(obey(asked, Arc::clone(owned)));
+        let result = self.watch(worker).await;
         owned.stop();
         result
     }
@@ -165,22 +173,28 @@ impl Owned {
 }
 
 /// Moves the time of this runtime.
-async fn obey(mut asked: mpsc::UnboundedReceiver<Ask>, owned: Arc<Owned>, activity: Activity) {
+async fn obey(mut asked: mpsc::UnboundedReceiver<Ask>, owned: Arc<Owned>) {
     while let Some(ask) = asked.recv().await {
         match ask {
-            Ask::Settle { answer } => drop(answer.send(activity.settle().await)),
+            Ask::Settle { answer } => drop(answer.send(owned.activity.settle().await)),
             Ask::Pass { by, answer } => {
-                let start = tokio::time::Instant::now();
+                let now = tokio::time::Instant::now;
+                let start = now();
                 let mut end = pin!(tokio::time::sleep_until(start + by));
-                owned.let_go();
-                while tokio::time::Instant::now() == start && !by.is_zero() {
-                    tokio::select! {
-                        () = owned.moved.notified() => {}
-                        () = end.as_mut(), if !end.is_elapsed() => {}
+                let mut worked = false;
+                while !worked && now() - start < by {
+                    let before = now();
+                    owned.let_go();
+                    while now() == before {
+                        tokio::select! {
+                            () = owned.moved.notified() => {}
+                            () = end.as_mut(), if !end.is_elapsed() => {}
+                        }
                     }
+                    // tokio also stops at places where its own wheel turns.
+                    worked = owned.activity.settle().await;
                 }
-                activity.settle().await;
-                let _ = answer.send(tokio::time::Instant::now() - start);
+                let _ = answer.send(now() - start);
             }
             Ask::Release => {
                 owned.stop();
@@ -192,7 +206,14 @@ async fn obey(mut asked: mpsc::UnboundedReceiver<Ask>, owned: Arc<Owned>, activi
 
 /// Whether something happens in a runtime of one thread.
 #[derive(Clone, Debug, Default)]
-pub struct Activity(Arc<AtomicU64>);
+pub struct Activity(Arc<Calls>);
+
+#[derive(Debug, Default)]
+struct Calls {
+    made: AtomicU64,
+    /// How many were known of when it was last quiet.
+    seen: AtomicU64,
+}
 
 /// So many times in a row nothing that is watched was called, while everything else that could run had its turn: enough
 /// for what is handed from one task to another and then to one that is watched.
@@ -203,22 +224,24 @@ impl Activity {
     pub async fn watch<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
         poll_fn(|cx| {
-            self.0.fetch_add(1, Ordering::Relaxed);
+            self.0.made.fetch_add(1, Ordering::Relaxed);
             future.as_mut().poll(cx)
         })
         .await
     }
 
-    /// Waits, inside of the runtime, until what is watched does nothing more. Returns whether it did anything.
+    /// Waits, inside of the runtime, until what is watched does nothing more. Returns whether it has done anything since
+    /// the last time.
     pub async fn settle(&self) -> bool {
+        let Calls { made, seen } = &*self.0;
         let mut quiet = 0;
         let mut busy = false;
         while quiet < QUIET {
-            let before = self.0.load(Ordering::Relaxed);
             // All that can run runs, and the sockets are looked at, before this goes on.
             yield_now().await;
             quiet += 1;
-            if self.0.load(Ordering::Relaxed) != before {
+            let made = made.load(Ordering::Relaxed);
+            if seen.swap(made, Ordering::Relaxed) != made {
                 (quiet, busy) = (0, true);
             }
         }

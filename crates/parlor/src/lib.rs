@@ -102,6 +102,10 @@
 //! # }
 //! ```
 //!
+//! # Tests
+//!
+//! [`testing`] runs an application with a clock that the test owns, and has clients for each protocol.
+//!
 //! # Further
 //!
 //! In the repository: `docs/socketio.md` is the guide for applications that come from Socket.IO, `ARCHITECTURE.md` the

@@ -38,8 +38,8 @@ pub(super) enum Say {
     Close(u16, String),
     /// Goes without a word.
     Lose,
-    /// Reads nothing more.
-    Deafen,
+    /// Reads, or does not until it is told to go on.
+    Read(bool),
 }
 
 /// What a client has heard.
@@ -116,10 +116,21 @@ impl Clients {
         result
     }
 
-    /// Waits until the clients have read and answered what there is. Returns whether there was anything.
+    /// Runs something on the clients' thread that is none of their doings; `None` if the thread has ended.
+    pub(super) async fn there<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Option<T>> + Send + 'static,
+    ) -> Option<T> {
+        match self.handle.spawn(work).await {
+            Ok(done) => done,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => None,
+        }
+    }
+
+    /// Waits, on their thread, until the clients have read and answered what there is. Returns whether there was anything.
     pub(super) async fn settle(&self) -> bool {
-        let activity = self.activity.clone();
-        self.handle.spawn(async move { activity.settle().await }).await.unwrap_or(false)
+        self.activity.settle().await
     }
 
     pub(super) fn link(&self) -> (Link, Ends) {

@@ -20,10 +20,8 @@ pub struct TestClock {
     passed: Arc<AtomicU64>,
 }
 
-/// Rounds in which neither side did anything before all is said to be quiet: a packet may be on its way once.
-const QUIET_ROUNDS: u32 = 2;
-/// Whoever never comes to rest (a client and a handler that answer each other for ever) is not waited for.
-const ROUNDS: u32 = 10_000;
+/// Clients only answer pings and poll on; more in a row than this is not rest, whatever waits.
+const ROUNDS: u32 = 1000;
 
 impl TestClock {
     pub(super) fn new(clock: Clock, clients: Clients) -> TestClock {
@@ -36,33 +34,31 @@ impl TestClock {
     /// whole milliseconds.
     ///
     /// # Panics
-    /// The server has ended.
+    /// The server has ended, or server and clients never come to rest.
     pub async fn advance(&self, by: Duration) {
-        let mut left = Duration::from_millis(by.as_nanos().div_ceil(1_000_000) as u64);
-        self.settle().await;
-        while !left.is_zero() {
-            let passed = self.clock.pass(left).await.expect("the server of this clock goes on");
-            self.passed.fetch_add(passed.as_millis() as u64, Ordering::Relaxed);
-            left -= passed;
-            self.settle().await;
-        }
+        let (clock, clients) = (self.clock.clone(), self.clients.clone());
+        let by = Duration::from_millis(by.as_nanos().div_ceil(1_000_000) as u64);
+        let went_by = self.clients.there(async move {
+            let mut left = by;
+            settle(&clock, &clients).await?;
+            while !left.is_zero() {
+                left -= clock.pass(left).await?;
+                answer(&clock, &clients).await?;
+            }
+            settle(&clock, &clients).await
+        });
+        went_by.await.expect(GOES_ON);
+        self.passed.fetch_add(by.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// Waits until the server and the clients have done all that they can do without time going by. Afterwards what a
     /// client has not heard was not sent.
     ///
     /// # Panics
-    /// The server has ended.
+    /// The server has ended, or server and clients never come to rest.
     pub async fn settle(&self) {
-        let mut quiet = 0;
-        for _ in 0..ROUNDS {
-            let clients = self.clients.settle().await;
-            let server = self.clock.settle().await.expect("the server of this clock goes on");
-            quiet = if clients || server { 0 } else { quiet + 1 };
-            if quiet == QUIET_ROUNDS {
-                return;
-            }
-        }
+        let (clock, clients) = (self.clock.clone(), self.clients.clone());
+        self.clients.there(async move { settle(&clock, &clients).await }).await.expect(GOES_ON);
     }
 
     /// How much has gone by since the server started.
@@ -78,4 +74,28 @@ impl TestClock {
     pub(super) fn release(&self) {
         self.clock.release();
     }
+}
+
+const GOES_ON: &str = "the server of this clock goes on";
+
+/// Until nobody has anything to do. `None`: the server has ended.
+async fn settle(clock: &Clock, clients: &Clients) -> Option<()> {
+    clock.settle().await?;
+    answer(clock, clients).await?;
+    // A packet may be on its way for a moment when nobody has anything to do.
+    clock.settle().await?;
+    answer(clock, clients).await
+}
+
+/// Has the clients hear what the server has said, and the server what they answer, until they have heard nothing.
+async fn answer(clock: &Clock, clients: &Clients) -> Option<()> {
+    for _ in 0..ROUNDS {
+        if !clients.settle().await {
+            return Some(());
+        }
+        clock.settle().await?;
+    }
+    panic!(
+        "server and clients do not come to rest: {ROUNDS} times a client heard something, and there was more"
+    );
 }

@@ -144,7 +144,12 @@ impl EngineIoClient {
 
     /// From here on reads nothing, and polls no more: no message is heard, no ping answered.
     pub async fn stop_reading(&mut self) {
-        self.link.say(Say::Deafen).await;
+        self.link.say(Say::Read(false)).await;
+    }
+
+    /// Reads again, what has piled up first.
+    pub async fn go_on_reading(&mut self) {
+        self.link.say(Say::Read(true)).await;
     }
 }
 
@@ -171,11 +176,7 @@ impl Wire {
                 self.pings.fetch_add(1, Ordering::Relaxed);
                 return Next::Pong(format!("3{rest}"));
             }
-            Some(("4", message)) => {
-                if !self.ends.hear(Heard::Text(message.to_owned())) {
-                    return Next::Over;
-                }
-            }
+            Some(("4", message)) if !self.ends.hear(Heard::Text(message.to_owned())) => return Next::Over,
             Some(("1", _)) => return self.over(CLOSED),
             _ => {}
         }
@@ -209,7 +210,7 @@ async fn open_web_socket(clients: &Clients, target: Target, wire: Wire) -> Resul
 }
 
 async fn pump_web_socket(mut ws: Ws, mut wire: Wire) {
-    let mut deaf = false;
+    let mut reading = true;
     loop {
         tokio::select! {
             told = wire.ends.told.recv() => {
@@ -224,11 +225,11 @@ async fn pump_web_socket(mut ws: Ws, mut wire: Wire) {
                         return;
                     }
                     Say::Lose => return,
-                    Say::Deafen => deaf = true,
+                    Say::Read(reads) => reading = reads,
                 }
                 let _ = done.send(());
             }
-            heard = ws.next(), if !deaf => {
+            heard = ws.next(), if reading => {
                 let next = match heard {
                     Heard::Text(packet) => wire.take(&packet),
                     Heard::Binary(bytes) => wire.binary(bytes),
@@ -264,7 +265,7 @@ const SEPARATOR: char = '\x1e';
 
 async fn pump_polling(mut polls: Http, mut posts: Http, target: Target, mut wire: Wire) {
     let Target { path, headers, .. } = &target;
-    let mut deaf = false;
+    let mut reading = true;
     loop {
         let poll = polls.send(Method::GET, path, headers, Bytes::new());
         tokio::pin!(poll);
@@ -278,8 +279,8 @@ async fn pump_polling(mut polls: Http, mut posts: Http, target: Target, mut wire
                         Say::Binary(bytes) => format!("b{}", BASE64_STANDARD.encode(bytes)),
                         Say::Close(..) => "1".to_owned(),
                         Say::Lose => return,
-                        Say::Deafen => {
-                            deaf = true;
+                        Say::Read(reads) => {
+                            reading = reads;
                             let _ = done.send(());
                             continue;
                         }
@@ -291,7 +292,7 @@ async fn pump_polling(mut polls: Http, mut posts: Http, target: Target, mut wire
                     }
                     let _ = done.send(());
                 }
-                answer = &mut poll, if !deaf => break answer,
+                answer = &mut poll, if reading => break answer,
             }
         };
         let Ok(answer) = answer.map(|answer| (answer.status, answer.text())) else {

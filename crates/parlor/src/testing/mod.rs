@@ -35,7 +35,8 @@
 //! # Time
 //!
 //! It stands still. [`TestClock::advance`] lets it go by, from one deadline to the next, and returns when everything that was due has been
-//! done and the clients have heard of it; a day takes about a second. On this clock are heartbeats, time-outs, recovery
+//! done and the clients have heard of it; a day of heartbeats takes
+//! some seconds. On this clock are heartbeats, time-outs, recovery
 //! windows, rates and presence, and whatever a handler awaits with `tokio::time`; not what a thread of its own waits for,
 //! and not an engine that is given to [`Server::engine`](crate::Server::engine) and reads a clock of its own.
 //!
@@ -43,15 +44,17 @@
 //!
 //! | For | Begin with |
 //! |---|---|
-//! | raw WebSocket routes and consumers, and the chat's native protocol | [`TestServer::web_socket`] |
+//! | raw WebSocket routes and consumers | [`TestServer::web_socket`] |
 //! | Socket.IO, over WebSocket or polling | [`TestServer::socket_io`] |
 //! | Engine.IO, over WebSocket or polling | [`TestServer::engine_io`] |
+//! | the stock chat | [`TestServer::chat`] |
 //! | pages and axum routes | [`TestServer::get`], [`TestServer::post`], [`TestServer::request`] |
 //!
 //! They answer pings by themselves, on a thread of their own. What a test awaits and does not get fails after ten seconds
 //! of real time, with a sentence that says what was awaited and what came instead. That something does *not* come is
 //! known at once: `nothing()` waits until server and clients have nothing more to do.
 
+mod chat;
 mod clients;
 mod clock;
 mod engine_io;
@@ -61,6 +64,7 @@ mod socket_io;
 mod web_socket;
 
 pub use self::http::HttpResponse;
+pub use chat::ChatClient;
 pub use clock::TestClock;
 pub use engine_io::{EngineIoClient, EngineIoOptions};
 pub use server::TestServer;

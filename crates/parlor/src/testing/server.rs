@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::Method;
 use parlor_net::Clock;
 
+use super::chat::ChatClient;
 use super::clients::{Alive, Clients};
 use super::clock::TestClock;
 use super::engine_io::EngineIoOptions;
@@ -73,6 +74,14 @@ impl TestServer {
     /// A client of Engine.IO at a path.
     pub fn engine_io(&self, path: &str) -> EngineIoOptions {
         EngineIoOptions::new(self.clients.clone(), self.clock.clone(), self.address, path)
+    }
+
+    /// A client of the chat's native protocol, with a query such as `name=ann&room=lobby`.
+    ///
+    /// # Panics
+    /// The server refuses.
+    pub async fn chat(&self, query: &str) -> ChatClient {
+        ChatClient::over(self.web_socket(&format!("/ws?{query}")).connect().await)
     }
 
     /// Asks for a page.

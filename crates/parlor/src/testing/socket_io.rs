@@ -303,6 +303,11 @@ impl SocketIoClient {
         self.engine.stop_reading().await;
     }
 
+    /// Reads again, what has piled up first.
+    pub async fn go_on_reading(&mut self) {
+        self.engine.go_on_reading().await;
+    }
+
     async fn send_event(&mut self, name: &str, id: Option<u64>, arguments: &impl Payload) {
         let arguments = written(arguments);
         let mut packet = Vec::new();
@@ -329,7 +334,7 @@ impl SocketIoClient {
             }
             Taken::Packet(ServerPacket::Ack { id, arguments, .. }) => self.acks.push_back((id, arguments)),
             Taken::Packet(ServerPacket::Disconnect { .. }) => {
-                self.over = Some("io server disconnect".to_owned())
+                self.over = Some("io server disconnect".to_owned());
             }
             Taken::Over(reason) => self.over = self.over.take().or(Some(reason)),
             Taken::Packet(packet) => panic!("a server does not say this to somebody who is in: {packet:?}"),

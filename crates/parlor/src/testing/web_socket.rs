@@ -145,9 +145,15 @@ impl WebSocketClient {
     /// that came before are lost.
     pub async fn close(mut self, code: u16, reason: &str) -> Closed {
         self.link.say(Say::Close(code, reason.to_owned())).await;
+        let closed = self.ended().await;
+        self.clock.settle().await;
+        closed
+    }
+
+    /// The end, whatever comes before it.
+    pub(super) async fn ended(&mut self) -> Closed {
         loop {
-            if let Heard::Closed { code, reason } = self.link.next("the answer to a Close frame").await {
-                self.clock.settle().await;
+            if let Heard::Closed { code, reason } = self.link.next("the end of the connection").await {
                 return Closed { code, reason };
             }
         }
@@ -161,12 +167,17 @@ impl WebSocketClient {
 
     /// From here on reads nothing: no message is heard, no ping answered, and what is sent to it piles up.
     pub async fn stop_reading(&mut self) {
-        self.link.say(Say::Deafen).await;
+        self.link.say(Say::Read(false)).await;
+    }
+
+    /// Reads again, what has piled up first.
+    pub async fn go_on_reading(&mut self) {
+        self.link.say(Say::Read(true)).await;
     }
 }
 
 async fn pump(mut ws: Ws, mut ends: Ends) {
-    let mut deaf = false;
+    let mut reading = true;
     loop {
         tokio::select! {
             told = ends.told.recv() => {
@@ -176,11 +187,11 @@ async fn pump(mut ws: Ws, mut ends: Ends) {
                     Say::Binary(bytes) => ws.send(Kind::Binary, &bytes).await,
                     Say::Close(code, reason) => ws.close(code, &reason).await,
                     Say::Lose => return,
-                    Say::Deafen => deaf = true,
+                    Say::Read(reads) => reading = reads,
                 }
                 let _ = done.send(());
             }
-            heard = ws.next(), if !deaf => {
+            heard = ws.next(), if reading => {
                 if !ends.hear(heard) {
                     return;
                 }
@@ -188,6 +199,9 @@ async fn pump(mut ws: Ws, mut ends: Ends) {
         }
     }
 }
+
+/// Bytes of one read.
+const READ: usize = 16 * 1024;
 
 /// A WebSocket over TCP, in the clients' runtime.
 #[derive(Debug)]
@@ -197,6 +211,8 @@ pub(super) struct Ws {
     heard: VecDeque<Heard>,
     /// What is not written yet.
     out: Vec<u8>,
+    /// Not on the stack, so that futures stay small.
+    buffer: Vec<u8>,
 }
 
 impl Ws {
@@ -230,7 +246,8 @@ impl Ws {
                 // As much as any server may send it in one message.
                 let config = Config { max_message: 64 << 20, mask_seed, ..Config::default() };
                 let conn = Connection::new(Role::Client, &config);
-                let mut ws = Ws { stream, conn, heard: VecDeque::new(), out: Vec::new() };
+                let mut ws =
+                    Ws { stream, conn, heard: VecDeque::new(), out: Vec::new(), buffer: vec![0; READ] };
                 ws.take(&mut buffer[used..length]);
                 ws.flush().await;
                 return Ok(ws);
@@ -250,18 +267,21 @@ impl Ws {
 
     /// The next thing that is for somebody. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Heard {
-        let mut buffer = [0; 16 * 1024];
         loop {
             self.flush().await;
             if let Some(heard) = self.heard.pop_front() {
                 return heard;
             }
             let read = match self.stream.readable().await {
-                Ok(()) => self.stream.try_read(&mut buffer),
+                Ok(()) => self.stream.try_read(&mut self.buffer),
                 Err(error) => Err(error),
             };
             match read {
-                Ok(length) if length > 0 => self.take(&mut buffer[..length]),
+                Ok(length) if length > 0 => {
+                    let mut buffer = std::mem::take(&mut self.buffer);
+                    self.take(&mut buffer[..length]);
+                    self.buffer = buffer;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 _ => {
                     self.conn.receive_eof();
