@@ -126,6 +126,21 @@ async fn what_a_handler_waits_for_is_on_the_clock_and_happens_in_its_order() {
 }
 
 #[tokio::test]
+async fn whoever_is_here_when_the_server_stops_is_told_so() {
+    let (mut app, notes) = app();
+    app.route("/", |mut ws: WebSocket| async move { while ws.recv().await.is_some() {} });
+    let server = TestServer::start(app).await;
+    let mut raw = server.web_socket("/").connect().await;
+    let mut ann = server.socket_io("/").connect().await;
+    let mut bob = server.socket_io("/").polling().connect().await;
+    server.stop().await;
+    assert_eq!(raw.closed().await.code, 1001);
+    assert_eq!(ann.disconnected().await, "transport close");
+    assert_eq!(bob.disconnected().await, "transport close");
+    assert_eq!(notes.take(), ["server shutting down"; 2]);
+}
+
+#[tokio::test]
 async fn a_refusal_and_its_data_reach_the_client() {
     let mut app = Server::new();
     app.namespace("/").on_connect(async |socket: Socket| match socket.auth::<serde_json::Value>() {

@@ -4,8 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlor::{
-    Ack, Auth, ConnectRefused, Data, EventName, Limits, Namespace, Reason, Rest, Running, Server, Socket,
-    State,
+    Ack, Auth, ConnectRefused, Data, EventName, Limits, Reason, Rest, Running, Server, Socket, State,
 };
 use parlor_client::{Error, SocketIo, SocketIoEvent, SocketIoEvents};
 use serde_json::{Value, json};
