@@ -78,7 +78,8 @@ impl Clock {
         }
     }
 
-    /// Lets time go by until the worker has something to do, but not further than `by`, in whole milliseconds. Returns how much has gone by; `None` when the server has ended, or never started.
+    /// Lets time go by until the worker has something to do, but not further than `by`, in whole milliseconds. Returns how
+    /// much has gone by; `None` when the server has ended, or never started.
     pub async fn pass(&self, by: Duration) -> Option<Duration> {
         self.ask(|answer| Ask::Pass { by, answer }).await
     }
