@@ -5,7 +5,7 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use parlor_proto::name::RoomName;
 use parlor_proto::position::MessageId;
@@ -31,6 +31,7 @@ pub struct Hub {
     /// The earliest of `due`, or `u64::MAX`: read every turn without a lock.
     next_due: AtomicU64,
     limited: bool,
+    own_time: OnceLock<Arc<AtomicU64>>,
     /// Figures for the metrics page.
     pub stats: Stats,
 }
@@ -66,6 +67,7 @@ impl Hub {
             due: Mutex::default(),
             next_due: AtomicU64::new(u64::MAX),
             limited,
+            own_time: OnceLock::new(),
             stats: Stats::default(),
         });
         engine.start(hub.clone());
@@ -74,6 +76,17 @@ impl Hub {
 
     pub fn engine(&self) -> &Arc<dyn Engine> {
         &self.engine
+    }
+
+    /// Has the application be told a test's time, in milliseconds since 1970; the first one stands.
+    pub fn set_own_time(&self, time: Arc<AtomicU64>) {
+        let _ = self.own_time.set(time);
+    }
+
+    /// The time of a test that owns it. `None`: whoever speaks to the hub reads the system's, for the hub itself reads
+    /// no clock.
+    pub fn own_time(&self) -> Option<u64> {
+        self.own_time.get().map(|time| time.load(Ordering::Relaxed))
     }
 
     /// Whether rates are enforced.

@@ -9,10 +9,10 @@ use parlor_proto::limits::HEAD_TIMEOUT;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use crate::admission::Limits;
 use crate::bridge::bridge;
-use crate::clock::Now;
 use crate::errand::Errands;
 use crate::takeover::{self, Front, Taken};
 
@@ -43,7 +43,7 @@ pub(crate) async fn accept(
         match accepted {
             Ok((stream, peer)) => {
                 // The cheapest answer to a crowd that says nothing is the end.
-                let arrived = front.admission.arrive(peer.ip(), Now::read().wall);
+                let arrived = front.admission.arrive(peer.ip(), front.clock.wall());
                 // A proxy speaks for many.
                 let bounded = front.limits == Limits::On && !front.proxies.trusts(peer.ip());
                 if arrived.is_none() && bounded {
@@ -53,7 +53,8 @@ pub(crate) async fn accept(
                 let (front, errands, stopping) = (Arc::clone(&front), Arc::clone(&errands), stopping.clone());
                 tokio::spawn(async move {
                     let _places = (place, arrived);
-                    serve(stream, peer, front, errands, stopping).await;
+                    let clock = front.clock.clone();
+                    clock.watch(serve(stream, peer, front, errands, stopping)).await;
                 });
             }
             // The peer was gone before it was accepted.
@@ -78,15 +79,26 @@ async fn serve(
 ) {
     // Small frames must not wait for the peer's acknowledgement of earlier ones.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = &front.tls else {
-        let served = takeover::serve(stream, peer, Arc::clone(&front), Arc::clone(&errands), stopping).await;
-        if let Some((stream, early, accepted)) = served
-            && let Ok(stream) = stream.into_std()
-        {
-            Taken::new(stream, early, accepted).hand_over(&front, &errands);
-        }
-        return;
-    };
+    if let Some(tls) = front.tls.clone() {
+        // Boxed, because plain connections should not hold room for it.
+        return Box::pin(serve_tls(tls, stream, peer, front, errands, stopping)).await;
+    }
+    let served = takeover::serve(stream, peer, Arc::clone(&front), Arc::clone(&errands), stopping).await;
+    if let Some((stream, early, accepted)) = served
+        && let Ok(stream) = stream.into_std()
+    {
+        Taken::new(stream, early, accepted).hand_over(&front, &errands);
+    }
+}
+
+async fn serve_tls(
+    tls: TlsAcceptor,
+    stream: TcpStream,
+    peer: SocketAddr,
+    front: Arc<Front>,
+    errands: Arc<Errands>,
+    stopping: watch::Receiver<bool>,
+) {
     // Its handshake is a part of the head that a client owes.
     let stream = match timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
         Ok(Ok(stream)) => stream,

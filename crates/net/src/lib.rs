@@ -32,6 +32,7 @@ pub use admission::Limits;
 pub use application::{
     Answer, Application, Context, Conversation, Exchange, Http, Incoming, Opened, Opening, Route,
 };
+pub use clock::{Activity, Clock};
 pub use engineio::EngineIo;
 pub use memory::Memory;
 pub use mount::Mount;

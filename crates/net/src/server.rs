@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::accept::accept;
 use crate::admission::Limits;
 use crate::application::Application;
+use crate::clock::Clock;
 use crate::errand::{Errand, Errands};
 use crate::memory::{self, Memory};
 use crate::mount::Mount;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// What may be used; `None`: nobody looks.
     pub memory: Option<Memory>,
+    /// Where time comes from. With a test's own there is one worker.
+    pub clock: Clock,
 }
 
 /// A hub, and a bound address if it has one; nothing is accepted before [`Server::start`].
@@ -78,7 +81,10 @@ impl Server {
     }
 
     /// Starts the engine, and listens to nobody: for [`Server::mount`].
-    pub fn unbound(engine: Arc<dyn Engine>, settings: Settings) -> Server {
+    pub fn unbound(engine: Arc<dyn Engine>, mut settings: Settings) -> Server {
+        if settings.clock.is_owned() {
+            settings.workers = 1;
+        }
         let errands: Vec<_> = (0..settings.workers as u16).map(Errands::new).collect();
         let mailboxes = errands.iter().map(|errands| {
             let errands = Arc::clone(errands);
@@ -86,6 +92,9 @@ impl Server {
         });
         let hub =
             Hub::start(engine, mailboxes.collect(), settings.policies.clone(), settings.limits == Limits::On);
+        if let Some(time) = settings.clock.shared_wall() {
+            hub.set_own_time(time);
+        }
         Server { listener: None, tls: None, hub, errands, settings }
     }
 
@@ -119,6 +128,7 @@ impl Server {
             origins: self.settings.origins.clone(),
             proxies: self.settings.proxies.clone(),
             limits: self.settings.limits,
+            clock: self.settings.clock.clone(),
             admission: Arc::default(),
             pressure: Arc::default(),
             workers: self.errands.clone(),
@@ -131,13 +141,14 @@ impl Server {
         for errands in &self.errands {
             let listener = self.listener.as_ref().map(std::net::TcpListener::try_clone).transpose()?;
             let (front, hub, errands) = (Arc::clone(&front), Arc::clone(&self.hub), Arc::clone(errands));
+            let clock = self.settings.clock.clone();
             let index = workers.len() as u16;
             // One of them looks for all.
             let watching = self.settings.memory.clone().filter(|_| index == 0).map(|memory| {
                 memory::watch_over(memory, Arc::clone(&front.pressure), self.errands.clone(), stopped.clone())
             });
             // Made here, so that what the system refuses is an error of `start`.
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = clock.runtime()?;
             let run = move || {
                 let result = runtime.block_on(async {
                     watching.map(tokio::spawn);
@@ -150,7 +161,8 @@ impl Server {
                         }
                         None => None,
                     };
-                    let ran = Worker::new(index, hub, Arc::clone(&errands))?.run().await;
+                    let worker = Worker::new(index, hub, Arc::clone(&errands), clock.clone())?;
+                    let ran = clock.drive(worker.run()).await;
                     errands.end();
                     done.send_replace(true);
                     if let Some(accepting) = accepting {

@@ -35,7 +35,7 @@ use tower_service::Service;
 
 use crate::admission::{Admission, Admitted, Limits};
 use crate::application::{Application, Conversation, Http, Opened, Opening, Route};
-use crate::clock::Now;
+use crate::clock::Clock;
 use crate::engineio::EngineIo;
 use crate::errand::{Errand, Errands};
 use crate::memory::Pressure;
@@ -49,6 +49,7 @@ use crate::{exchange, polling};
 
 /// What every request is decided with.
 pub(crate) struct Front {
+    pub(crate) clock: Clock,
     pub(crate) application: Arc<dyn Application>,
     /// Everything that is not a WebSocket route.
     pub(crate) router: Router,
@@ -396,7 +397,7 @@ pub(crate) async fn attach(
         let refusal = Refusal::new(Code::Busy, "the server is short of memory; try again in some seconds");
         return Err(Box::new(refuse_with(&refusal.retry_after(MEMORY_RETRY))));
     }
-    let now = Now::read().wall;
+    let now = front.clock.wall();
     let address = way.peer.map(|peer| front.proxies.client(peer.ip(), &request.headers));
     let opening = Opening {
         uri: request.uri.clone(),

@@ -22,7 +22,7 @@ use parlor_proto::engineio::Transport;
 use parlor_proto::ws;
 use tokio::io::unix::AsyncFd;
 
-use crate::clock::Now;
+use crate::clock::{Clock, Now};
 use crate::engineio::{Held, Part};
 use crate::errand::{Ask, Errand, Errands};
 use crate::liveness::earlier;
@@ -32,6 +32,7 @@ use crate::wheel::Wheel;
 
 pub(crate) struct Worker {
     hub: Arc<Hub>,
+    clock: Clock,
     shard: Shard,
     errands: Arc<Errands>,
     poll: AsyncFd<Poll>,
@@ -55,13 +56,14 @@ const BREAK_AFTER: Duration = Duration::from_millis(2);
 
 impl Worker {
     /// Must be called inside the worker's runtime.
-    pub(crate) fn new(index: u16, hub: Arc<Hub>, errands: Arc<Errands>) -> io::Result<Worker> {
-        let now = Now::read();
+    pub(crate) fn new(index: u16, hub: Arc<Hub>, errands: Arc<Errands>, clock: Clock) -> io::Result<Worker> {
+        let now = Now::read(&clock);
         let poll = Poll::new()?;
         let sockets = Sockets::new(Arc::clone(&errands), now, poll.registry().try_clone()?);
         Ok(Worker {
             shard: Shard::new(Arc::clone(&hub), index),
             hub,
+            clock,
             errands,
             poll: watch(poll)?,
             sockets,
@@ -133,7 +135,7 @@ impl Worker {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
-        self.sockets.now = Now::read();
+        self.sockets.now = Now::read(&self.clock);
         let mut worked = !self.events.is_empty() || !self.again.is_empty();
         for slot in std::mem::take(&mut self.again) {
             self.read(slot);

@@ -110,6 +110,10 @@
 //! Without an application around it, [`Server::router`] takes an [`axum::Router`] that answers everything that is no route
 //! of the server. A [`Namespace`], a [`Socket`] or [`Rooms`] may be kept in the state of either.
 //!
+//! # Tests
+//!
+//! [`testing`] runs an application with a clock that the test owns, and has clients for each protocol.
+//!
 //! # Further
 //!
 //! In the repository: `docs/socketio.md` is the guide for applications that come from Socket.IO, `ARCHITECTURE.md` the
@@ -128,6 +132,7 @@ mod routes;
 mod sent;
 mod server;
 pub mod socketio;
+pub mod testing;
 mod websocket;
 
 pub use consumer::{Channel, Consumer};

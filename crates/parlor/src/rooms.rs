@@ -198,7 +198,7 @@ impl Membership {
 
 impl Place {
     fn enter(&self, room: &str) {
-        self.hub.enter(self.connection, &name(room), self.format, now());
+        self.hub.enter(self.connection, &name(room), self.format, now(&self.hub));
     }
 }
 

@@ -57,7 +57,7 @@ impl Sent {
         let (told, done) = oneshot::channel();
         // Whoever asked may not want to know.
         let told = Box::new(move |result: Result<_, Refusal>| drop(told.send(result.map(drop))));
-        hub.publish(Publisher::Application(from), publish, now(), told);
+        hub.publish(Publisher::Application(from), publish, now(hub), told);
         Sent(Outcome::Waiting(done))
     }
 }

@@ -22,7 +22,7 @@ use parlor_hub::memory::MemoryEngine;
 use parlor_hub::policy::{Policies, Policy};
 use parlor_hub::{ConnectionId, Hub};
 use parlor_net::{
-    Application, EngineIo, Handle, Limits, Memory, Opened, Opening, Origins, Proxies, Route, Tls,
+    Application, Clock, EngineIo, Handle, Limits, Memory, Opened, Opening, Origins, Proxies, Route, Tls,
 };
 use parlor_proto::codes::Refusal;
 use parlor_proto::limits::FRAGMENTS;
@@ -100,6 +100,7 @@ impl Server {
                 limits: Limits::On,
                 policies: Policies::new(|_| Policy::BARE),
                 memory: Memory::of_this_process(None),
+                clock: Clock::default(),
             },
         }
     }
@@ -273,6 +274,12 @@ impl Server {
     /// are refused, at 90 % the slowest readers are cut. `None`: nobody looks.
     pub fn memory(&mut self, memory: Option<Memory>) -> &mut Server {
         self.settings.memory = memory;
+        self
+    }
+
+    /// Where time comes from, for tests.
+    pub(crate) fn clock(&mut self, clock: Clock) -> &mut Server {
+        self.settings.clock = clock;
         self
     }
 

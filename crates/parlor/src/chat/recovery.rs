@@ -106,7 +106,7 @@ impl Session {
         let mut state = self.pen.lock();
         state.done = true;
         drop(state);
-        self.pen.write(None, now());
+        self.pen.write(None, now(&self.pen.hub));
     }
 
     fn write(&self, lasts: Duration) {
@@ -114,7 +114,7 @@ impl Session {
             return;
         }
         let value = serde_json::to_vec(&self.kept).unwrap_or_default();
-        self.pen.write(Some(value), now() + lasts.as_millis() as u64);
+        self.pen.write(Some(value), now(&self.pen.hub) + lasts.as_millis() as u64);
     }
 }
 
@@ -165,7 +165,7 @@ impl Pen {
             pen.write_next();
         });
         let records = self.hub.engine().records();
-        records.put(KIND, &self.key, value.as_deref(), Some(expires), expect, now(), done);
+        records.put(KIND, &self.key, value.as_deref(), Some(expires), expect, now(&self.hub), done);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, PenState> {
@@ -292,7 +292,7 @@ impl Return {
         let read = |log: &Log| Some((log.name.clone(), log.head?.offset));
         let read: BTreeMap<RoomName, u64> = self.talks.iter().filter_map(read).collect();
         async move {
-            let Ok(others) = inbox::talks(&hub, &me, now()).await else { return true };
+            let Ok(others) = inbox::talks(&hub, &me, now(&hub)).await else { return true };
             for other in others {
                 let talk = Hub::direct_room(&me, &other);
                 let head = wait(|done| hub.engine().head(&talk, hub.policy(&talk), done)).await;

@@ -26,7 +26,6 @@ use super::namespace::Namespace;
 use super::options::{Parser, SocketIoOptions};
 use super::registry::Registry;
 use super::socket::Socket;
-use crate::clock::now;
 
 /// A connection and everything that runs for it.
 pub(crate) struct Conversation {
@@ -176,7 +175,7 @@ impl Conversation {
     /// A socket is out of its namespace; the connection stays.
     fn leave(&mut self, socket: &Socket, reason: &'static str, cx: &mut Context<'_>) {
         self.members.retain(|member| !member.is(socket));
-        socket.namespace().shared.recovery.forget(socket, now());
+        socket.namespace().shared.recovery.forget(socket, cx.now());
         self.leave_everybody(socket, cx);
         if let Some(running) = disconnected(socket, reason) {
             self.start(Task::Handle(running, "disconnect".into()), cx);
@@ -358,8 +357,8 @@ fn keep_place(socket: &Socket, cx: &mut Context<'_>) {
     note_progress(socket, cx);
     let recovery = &socket.namespace().shared.recovery;
     match socket.namespace().window() {
-        Some(window) if !socket.is_put_out() => recovery.left(socket, window, now()),
-        _ => recovery.forget(socket, now()),
+        Some(window) if !socket.is_put_out() => recovery.left(socket, window, cx.now()),
+        _ => recovery.forget(socket, cx.now()),
     }
 }
 

@@ -24,7 +24,6 @@ use super::options::format;
 use super::recovery::{self, Away, Found, Progress, nothing_since, tend_every};
 use super::socket::{New, Socket};
 use crate::chat::random;
-use crate::clock::now;
 
 /// Namespaces that one connection may be in.
 const NAMESPACES: usize = 32;
@@ -99,14 +98,15 @@ impl Conversation {
         let returning = namespace.window().and_then(|_| Returning::read(auth.as_deref()));
         let Some(returning) = returning else { return self.enter_anew(&namespace, auth, cx) };
         let found: Pin<Box<dyn Future<Output = Option<Away>> + Send>> =
-            match namespace.shared.recovery.find(&returning.pid, now()) {
+            match namespace.shared.recovery.find(&returning.pid, cx.now()) {
                 Some(Found::Away(away)) => return self.come_back(&namespace, &returning, *away, auth, cx),
                 Some(Found::Here(_)) => {
                     let (namespace, pid) = (namespace.clone(), Arc::clone(&returning.pid));
-                    Box::pin(async move { namespace.shared.recovery.find_ended(&pid).await })
+                    let hub = Arc::clone(cx.hub());
+                    Box::pin(async move { namespace.shared.recovery.find_ended(&pid, &hub).await })
                 }
                 None if kept::outlives(cx.hub()) => {
-                    Box::pin(kept::get(cx.hub(), namespace.name(), &returning.pid, now()))
+                    Box::pin(kept::get(cx.hub(), namespace.name(), &returning.pid, cx.now()))
                 }
                 None => return self.enter_anew(&namespace, auth, cx),
             };

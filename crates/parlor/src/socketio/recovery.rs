@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use parlor_hub::Heard;
+use parlor_hub::{Heard, Hub};
 use parlor_proto::position::Position;
 use tokio::sync::Notify;
 
@@ -130,11 +130,11 @@ impl Recovery {
 
     /// The same once the connection that the client has is put out. Nobody else holds the secret, so its line is dead,
     /// and only its end says how far it was.
-    pub(super) async fn find_ended(&self, pid: &str) -> Option<Away> {
+    pub(super) async fn find_ended(&self, pid: &str, hub: &Hub) -> Option<Away> {
         let ended = async {
             loop {
                 let gone = self.gone.notified();
-                match self.find(pid, now()) {
+                match self.find(pid, now(hub)) {
                     Some(Found::Here(socket)) => socket.close(),
                     Some(Found::Away(away)) => return Some(*away),
                     None => return None,
@@ -145,7 +145,7 @@ impl Recovery {
         match tokio::time::timeout(ENDS, ended).await {
             Ok(found) => found,
             // Its worker stands still. What was noted last is true too, only older.
-            Err(_) => match self.find(pid, now())? {
+            Err(_) => match self.find(pid, now(hub))? {
                 Found::Here(socket) => socket.away(),
                 Found::Away(away) => Some(*away),
             },

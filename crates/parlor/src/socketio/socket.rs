@@ -337,7 +337,7 @@ impl Socket {
 
     fn enter(&self, room: &str) {
         let Inner { hub, connection, namespace, format, .. } = &*self.inner;
-        hub.enter(*connection, &namespace.room(room), *format, now());
+        hub.enter(*connection, &namespace.room(room), *format, now(hub));
     }
 
     // ---- Session ----

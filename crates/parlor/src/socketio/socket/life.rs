@@ -69,7 +69,8 @@ impl Socket {
         else {
             return self.written(false);
         };
-        let (socket, now) = (self.clone(), now());
+        let Some(hub) = self.namespace().shared.registry.hub() else { return self.written(false) };
+        let (socket, now) = (self.clone(), now(hub));
         let expires = now + (window + 2 * tend_every(window)).as_millis() as u64;
         let done = Box::new(move |result: Result<_, Refusal>| {
             if let Err(refusal) = &result {
@@ -119,7 +120,7 @@ impl Socket {
         if namespace.window().is_some() {
             self.enter(self.id());
         } else {
-            hub.enter(*connection, &namespace.everybody(), *format, now());
+            hub.enter(*connection, &namespace.everybody(), *format, now(hub));
         }
         for room in &state.rooms {
             self.enter(room);
