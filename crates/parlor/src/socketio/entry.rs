@@ -100,7 +100,7 @@ impl Conversation {
         let Some(returning) = returning else { return self.enter_anew(&namespace, auth, cx) };
         let found: Pin<Box<dyn Future<Output = Option<Away>> + Send>> =
             match namespace.shared.recovery.find(&returning.pid, now()) {
-                Some(Found::Away(away)) => return self.come_back(&namespace, &returning, away, auth, cx),
+                Some(Found::Away(away)) => return self.come_back(&namespace, &returning, *away, auth, cx),
                 Some(Found::Here(_)) => {
                     let (namespace, pid) = (namespace.clone(), Arc::clone(&returning.pid));
                     Box::pin(async move { namespace.shared.recovery.find_ended(&pid).await })

@@ -35,7 +35,7 @@ struct State {
 enum Saved {
     Here(Socket),
     /// And until when it may come back.
-    Away(Away, u64),
+    Away(Box<Away>, u64),
 }
 
 /// What is known of somebody who comes back.
@@ -43,7 +43,7 @@ enum Saved {
 pub(super) enum Found {
     /// The server has not noticed yet that it went.
     Here(Socket),
-    Away(Away),
+    Away(Box<Away>),
 }
 
 /// What somebody who comes back is given again.
@@ -136,7 +136,7 @@ impl Recovery {
                 let gone = self.gone.notified();
                 match self.find(pid, now()) {
                     Some(Found::Here(socket)) => socket.close(),
-                    Some(Found::Away(away)) => return Some(away),
+                    Some(Found::Away(away)) => return Some(*away),
                     None => return None,
                 }
                 gone.await;
@@ -147,7 +147,7 @@ impl Recovery {
             // Its worker stands still. What was noted last is true too, only older.
             Err(_) => match self.find(pid, now())? {
                 Found::Here(socket) => socket.away(),
-                Found::Away(away) => Some(away),
+                Found::Away(away) => Some(*away),
             },
         }
     }
@@ -171,7 +171,7 @@ impl Recovery {
             return kept::forget(socket, pid, now);
         }
         let expires = now + window.as_millis() as u64;
-        state.saved.insert(Arc::clone(pid), Saved::Away(away.clone(), expires));
+        state.saved.insert(Arc::clone(pid), Saved::Away(Box::new(away.clone()), expires));
         drop(state);
         kept::put(socket, pid, &away, expires, now, Box::new(|_| ()));
     }
