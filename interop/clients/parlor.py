@@ -31,7 +31,7 @@ class Server:
             command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         first = self.process.stdout.readline()
-        assert first.startswith("listening on http://"), first + self.process.stderr.read()
+        assert first.startswith("listening on http"), first + self.process.stderr.read()
         self.port = int(first.rsplit(":", 1)[1])
         self.log = queue.Queue()
         self.reader = threading.Thread(target=self._read_log, args=(self.process.stderr, self.log), daemon=True)

@@ -30,7 +30,7 @@ export function announce(text) {
 export function attract({ where, from, text, called, open }) {
   if (settings.sound) ring();
   if (!settings.notify || !called || !canNotify() || Notification.permission !== "granted" || document.hasFocus()) return;
-  const notice = new Notification(from === where ? from : `${from} · ${where}`, { body: text.slice(0, 200), tag: where, icon: "/chat/icon.svg" });
+  const notice = new Notification(from === where ? from : `${from} · ${where}`, { body: text.slice(0, 200), tag: where, icon: "chat/icon.svg" });
   notice.onclick = () => {
     window.focus();
     open();

@@ -14,5 +14,5 @@ export function hueClass(user) {
 
 /** The page's own sign. */
 export function logo() {
-  return [h("img", { src: "/chat/icon.svg", alt: "", width: "28", height: "28" }), "Parlor"];
+  return [h("img", { src: "chat/icon.svg", alt: "", width: "28", height: "28" }), "Parlor"];
 }

@@ -3,6 +3,7 @@ import { copyButton } from "./copy.js";
 import { openDialog } from "./dialog.js";
 import { h } from "./dom.js";
 import { words } from "./i18n.js";
+import { here } from "./prefs.js";
 import { qr } from "./qr.js";
 
 /** @typedef {import("./app.js").App} App */
@@ -14,7 +15,7 @@ const QUIET = 4;
 /** What the server says about itself; the page works without. @returns {Promise<Info | null>} */
 export async function serverInfo() {
   try {
-    const answer = await fetch("/chat/info.json");
+    const answer = await fetch("chat/info.json");
     return answer.ok ? await answer.json() : null;
   } catch {
     return null;
@@ -26,14 +27,14 @@ export async function showInvite(app) {
   const t = words();
   const room = app.current.kind === "r" ? app.current.address : "#/r/lobby";
   const urls = reachable((await serverInfo())?.urls ?? []).map((url) => new URL(room, url).href);
-  const content = urls.length === 0 ? [h("p", {}, t.inviteLocal), link(new URL(room, location.origin).href)] : [h("p", {}, t.inviteText), ...urls.flatMap((url) => [code(url), link(url)])];
-  openDialog(t.inviteTitle, [h("div", { class: "invite" }, ...content), h("a", { class: "button", href: "/?new", target: "_blank", rel: "noopener" }, t.asSomebodyElse)]);
+  const content = urls.length === 0 ? [h("p", {}, t.inviteLocal), link(new URL(room, here()).href)] : [h("p", {}, t.inviteText), ...urls.flatMap((url) => [code(url), link(url)])];
+  openDialog(t.inviteTitle, [h("div", { class: "invite" }, ...content), h("a", { class: "button", href: "?new", target: "_blank", rel: "noopener" }, t.asSomebodyElse)]);
 }
 
 /** Addresses that another device can open: the page's own, unless only this machine has it, and those of the network. @param {string[]} urls */
 function reachable(urls) {
   const local = (/** @type {string} */ url) => /^(localhost|127\.|\[::1\])/.test(new URL(url).hostname.replace(/\.$/, ""));
-  if (!local(location.href)) return [location.origin];
+  if (!local(location.href)) return [here()];
   return urls.filter((url) => !local(url));
 }
 

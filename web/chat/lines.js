@@ -4,42 +4,50 @@
 
 /**
  * @param {{kind: "r" | "d", name: string}} conversation
- * @param {{protocol: string, host: string, origin: string}} place  where the page was opened
+ * @param {string} here  the address of the page, with a slash at its end
  * @returns {Line[]}
  */
-export function linesFor({ kind, name }, { protocol, host, origin }) {
-  const ws = protocol === "https:" ? "wss" : "ws";
-  return kind === "r" ? roomLines(name, ws, host, origin) : personLines(name, ws, host);
+export function linesFor({ kind, name }, here) {
+  const base = here.slice(0, -1);
+  return kind === "r" ? roomLines(name, base) : personLines(name, base);
 }
 
-/** Names hold no quotes, backslashes or dollars, so they stand in shell and JSON as they are. @param {string} room @param {string} ws @param {string} host @param {string} origin @returns {Line[]} */
-function roomLines(room, ws, host, origin) {
+/** An http address as one for WebSockets. @param {string} url */
+const ws = (url) => url.replace(/^http/, "ws");
+
+/** For `parlor connect`, which knows where the chat is unless a proxy has put it into a folder. @param {string} base */
+const chat = (base) => ws(base) + (new URL(base).pathname === "/" ? "" : "/ws");
+
+/** Names hold no quotes, backslashes or dollars, so they stand in shell and JSON as they are. @param {string} room @param {string} base @returns {Line[]} */
+function roomLines(room, base) {
   const query = encodeURIComponent(room);
   const publish = (/** @type {string} */ data) => `{"type":"publish","room":"${room}","data":"${data}"}`;
   return [
-    inConsole(ws, `&room=${query}`, publish("hi from the console")),
-    { id: "curl", text: `curl ${origin}/api/publish -H "Authorization: Bearer $(cat parlor-data/api.key)" -d '{"room":"${room}","data":"hi from curl"}'` },
-    inPython(`${ws}://${host}/ws?name=py&room=${query}`, publish("hi from Python")),
-    { id: "terminal", text: `parlor publish ${word(room)} 'hi from the terminal' --server ${origin}\nparlor tail ${word(room)} --server ${origin}` },
-    { id: "connect", text: `parlor connect ${ws}://${host} --name terminal --room ${word(room)}` },
+    inConsole(base, `&room=${query}`, publish("hi from the console")),
+    { id: "curl", text: `curl ${base}/api/publish -H "Authorization: Bearer $(cat parlor-data/api.key)" -d '{"room":"${room}","data":"hi from curl"}'` },
+    inPython(`${ws(base)}/ws?name=py&room=${query}`, publish("hi from Python")),
+    { id: "terminal", text: `parlor publish ${word(room)} 'hi from the terminal' --server ${base}\nparlor tail ${word(room)} --server ${base}` },
+    { id: "connect", text: `parlor connect ${chat(base)} --name terminal --room ${word(room)}` },
   ];
 }
 
-/** @param {string} name @param {string} ws @param {string} host @returns {Line[]} */
-function personLines(name, ws, host) {
+/** @param {string} name @param {string} base @returns {Line[]} */
+function personLines(name, base) {
   const direct = (/** @type {string} */ data) => `{"type":"direct","to":"${name}","data":"${data}"}`;
   return [
-    inConsole(ws, "", direct("psst, from the console")),
-    inPython(`${ws}://${host}/ws?name=py`, direct("psst, from Python")),
-    { id: "connect", text: `echo '/msg "${name}" psst, from the terminal' | parlor connect ${ws}://${host} --name terminal` },
+    inConsole(base, "", direct("psst, from the console")),
+    inPython(`${ws(base)}/ws?name=py`, direct("psst, from Python")),
+    { id: "connect", text: `echo '/msg "${name}" psst, from the terminal' | parlor connect ${chat(base)} --name terminal` },
   ];
 }
 
-/** What is copied is pasted at once, so the line waits for the connection itself. @param {string} ws @param {string} room  "&room=…" or nothing @param {string} command @returns {Line} */
-function inConsole(ws, room, command) {
+/** What is copied is pasted at once, so the line waits for the connection itself. @param {string} base @param {string} room  "&room=…" or nothing @param {string} command @returns {Line} */
+function inConsole(base, room, command) {
+  const { protocol, pathname } = new URL(base);
+  const address = `${ws(protocol)}//\${location.host}${pathname === "/" ? "" : pathname}`;
   return {
     id: "console",
-    text: `ws = new WebSocket(\`${ws}://\${location.host}/ws?name=console${room}\`); ws.onmessage = e => console.log(e.data)
+    text: `ws = new WebSocket(\`${address}/ws?name=console${room}\`); ws.onmessage = e => console.log(e.data)
 ws.onopen = () => ws.send('${command}')`,
   };
 }

@@ -5,7 +5,7 @@ import { parseAddress } from "./conversation.js";
 import { Emitter } from "../sdk/emitter.js";
 import { sentenceFor } from "./i18n.js";
 import { listen } from "./listen.js";
-import { person } from "./prefs.js";
+import { here, person } from "./prefs.js";
 import { mount } from "./shell.js";
 import { toast } from "./toast.js";
 import { welcome } from "./welcome.js";
@@ -21,7 +21,7 @@ const ASK_AGAIN = new Set(["name_taken", "bad_name", "unauthenticated", "token_e
 
 /** @param {string} [name]  of a newcomer; whoever was here before is known by the token */
 async function enter(name) {
-  const parlor = new Parlor({ name, store });
+  const parlor = new Parlor({ name, store, url: new URL("ws", here()).href });
   const connected = parlor.connect();
   // A newcomer waits at the door until the name is theirs; who comes back is inside at once, even without a server.
   if (name !== undefined) {

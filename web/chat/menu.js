@@ -33,7 +33,7 @@ export function openMenu(app) {
       h(
         "div",
         { class: "menu-actions" },
-        h("a", { class: "button", href: "/?new", target: "_blank", rel: "noopener" }, t.asSomebodyElse),
+        h("a", { class: "button", href: "?new", target: "_blank", rel: "noopener" }, t.asSomebodyElse),
         action(t.invite, () => showInvite(app)),
         action(t.keys, showKeys),
         action(t.otherName, () => confirmOtherName(app)),

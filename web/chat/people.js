@@ -16,7 +16,7 @@ export function people(app, done) {
     "div",
     { class: "alone" },
     h("p", {}, t.alone),
-    h("a", { class: "button", href: "/?new", target: "_blank", rel: "noopener" }, t.asSomebodyElse),
+    h("a", { class: "button", href: "?new", target: "_blank", rel: "noopener" }, t.asSomebodyElse),
     h("button", { type: "button", class: "button", on: { click: () => showInvite(app) } }, t.invite),
   );
   const element = h("div", { class: "people" }, heading, list, more, alone);

@@ -56,6 +56,9 @@ export const prefs = new Prefs(local);
 /** What this tab alone remembers, through a reload. */
 export const tab = new Prefs(session);
 
+/** The page's own address without a query or a room: a proxy may have put it anywhere. */
+export const here = () => new URL(".", location.href).href;
+
 const NEW = "new";
 
 /**

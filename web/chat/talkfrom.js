@@ -3,6 +3,7 @@ import { copyButton } from "./copy.js";
 import { h, iconButton } from "./dom.js";
 import { words } from "./i18n.js";
 import { linesFor } from "./lines.js";
+import { here } from "./prefs.js";
 
 /** @typedef {import("./app.js").App} App */
 
@@ -17,7 +18,7 @@ export function talkFrom(app, close) {
     h("p", { class: "hint" }, t.talkText),
     ways,
   );
-  const draw = () => ways.replaceChildren(...linesFor(app.current, location).map(way));
+  const draw = () => ways.replaceChildren(...linesFor(app.current, here()).map(way));
   app.bus.on("open", draw);
   draw();
   return element;

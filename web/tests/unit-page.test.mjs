@@ -227,14 +227,16 @@ test("counts are told in both languages", () => {
 });
 
 test("the lines to copy name the room in URL and JSON, and the server that the page came from", () => {
-  const place = { protocol: "http:", host: "192.168.1.5:9527", origin: "http://192.168.1.5:9527" };
+  const place = "http://192.168.1.5:9527/";
   const lines = Object.fromEntries(linesFor({ kind: "r", name: "客厅" }, place).map(({ id, text }) => [id, text]));
   assert.ok(lines.console.includes("room=%E5%AE%A2%E5%8E%85") && lines.console.includes('"room":"客厅"'));
   assert.equal(lines.curl, `curl http://192.168.1.5:9527/api/publish -H "Authorization: Bearer $(cat parlor-data/api.key)" -d '{"room":"客厅","data":"hi from curl"}'`);
   assert.equal(lines.connect, "parlor connect ws://192.168.1.5:9527 --name terminal --room 客厅");
   const odd = linesFor({ kind: "r", name: "a;b!" }, place).find(({ id }) => id === "terminal");
   assert.ok(odd?.text.startsWith("parlor publish 'a;b!' 'hi from the terminal'"), odd?.text);
-  assert.ok(linesFor({ kind: "d", name: "bob" }, { ...place, protocol: "https:" })[0].text.includes("wss://"));
+  const behind = Object.fromEntries(linesFor({ kind: "d", name: "bob" }, "https://a.example/talk/").map(({ id, text }) => [id, text]));
+  assert.ok(behind.console.startsWith("ws = new WebSocket(`wss://${location.host}/talk/ws?name=console`)"), behind.console);
+  assert.ok(behind.python.includes('"wss://a.example/talk/ws?name=py"') && behind.connect.endsWith("parlor connect wss://a.example/talk/ws --name terminal"));
 });
 
 test("hues and initials are the same everywhere", () => {

@@ -50,7 +50,7 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { name: "doc", reason: "the documentation builds without warnings", minutes: 4, full_minutes: 4, quick: false, interop: false, run: run_doc },
     Group { name: "kill", reason: "kill -9 loses nothing that was acknowledged", minutes: 15, full_minutes: 60, quick: false, interop: false, run: run_kill },
     Group { name: "fuzz", reason: "a minute of coverage-guided fuzzing", minutes: 20, full_minutes: 30, quick: false, interop: false, run: run_fuzz },
-    Group { name: "conformance", reason: "Autobahn|Testsuite, both roles", minutes: 25, full_minutes: 90, quick: false, interop: true, run: run_conformance },
+    Group { name: "conformance", reason: "Autobahn|Testsuite, both roles and the Rust client", minutes: 25, full_minutes: 90, quick: false, interop: true, run: run_conformance },
     Group { name: "clients", reason: "Python clients, curl lines and hostile input on the real binary", minutes: 10, full_minutes: 10, quick: false, interop: true, run: run_clients },
     Group { name: "socketio", reason: "stock Socket.IO clients on our server, and our client on Node's", minutes: 20, full_minutes: 25, quick: false, interop: true, run: run_socketio },
     Group { name: "examples", reason: "the tutorial programs with independent clients", minutes: 10, full_minutes: 10, quick: false, interop: true, run: run_examples },
@@ -119,12 +119,13 @@ fn run_conformance(cx: &Context, depth: Depth) -> Result<GroupResult> {
 fn run_clients(cx: &Context, _depth: Depth) -> Result<GroupResult> {
     let folder = cx.root.join("interop/clients");
     let lock = folder.join("requirements.txt");
-    let python = match install::debian(cx, &[("curl", "curl")])
-        .and_then(|()| install::python_env(cx, "clients", &lock))
-    {
-        Ok(python) => python,
-        Err(error) => return Ok(GroupResult::skipped(format!("cannot be installed: {error:#}"))),
-    };
+    let python =
+        match install::debian(cx, &[("curl", "curl"), ("nginx", "nginx-light"), ("openssl", "openssl")])
+            .and_then(|()| install::python_env(cx, "clients", &lock))
+        {
+            Ok(python) => python,
+            Err(error) => return Ok(GroupResult::skipped(format!("cannot be installed: {error:#}"))),
+        };
     let parlor = cx.parlor_bin()?;
     let mut tests = cx.command(python);
     tests.current_dir(folder).args(["-m", "unittest", "discover", "-v", "-p", "test_*.py"]);

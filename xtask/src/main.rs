@@ -4,6 +4,7 @@ mod autobahn;
 mod bench;
 mod context;
 mod counts;
+mod disk;
 mod fuzz;
 mod groups;
 mod install;

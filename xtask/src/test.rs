@@ -1,10 +1,12 @@
 //! `cargo xtask test`: chooses groups, runs them one after the other and prints one summary line.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
 use crate::context::Context;
+use crate::disk;
 use crate::groups::{Depth, GROUPS, Group};
 use crate::outcome::GroupResult;
 
@@ -46,6 +48,11 @@ pub(crate) fn run_groups(groups: &[&Group], depth: Depth) -> Result<bool> {
         seconds(started.elapsed())
     );
     println!("{total}");
+    if (!total.is_ok() || !total.skips.is_empty())
+        && let Some(complaint) = disk::complaint(Path::new(env!("CARGO_MANIFEST_DIR")))
+    {
+        println!("{complaint}");
+    }
     Ok(total.is_ok())
 }
 

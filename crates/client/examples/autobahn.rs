@@ -1,4 +1,4 @@
-//! Echoes what Autobahn's fuzzing server sends, case after case: `autobahn ws://HOST:PORT`.
+//! Echoes what Autobahn's fuzzing server sends, case after case: `autobahn --client HOST:PORT`.
 //!
 //! Group 9 is left out: it sends messages in more fragments than a connection of this client takes.
 
@@ -6,11 +6,12 @@ use parlor_client::{Address, Error, Offer, Received, Socket, SocketOptions};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let Some(server) = std::env::args().nth(1) else {
-        eprintln!("usage: autobahn ws://HOST:PORT");
-        std::process::exit(2);
-    };
-    let server = Address::parse(&server)?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [flag, address] = &arguments[..] else { usage() };
+    if flag != "--client" {
+        usage();
+    }
+    let server = Address::parse(&format!("ws://{address}"))?;
     let mut socket = open(&server, "/getCaseCount").await?;
     let count: u32 = match socket.recv().await {
         Received::Text(text) => text.parse().unwrap_or(0),
@@ -23,6 +24,11 @@ async fn main() -> Result<(), Error> {
     }
     echo(open(&server, "/updateReports?agent=parlor").await?).await;
     Ok(())
+}
+
+fn usage() -> ! {
+    eprintln!("usage: autobahn --client HOST:PORT");
+    std::process::exit(2);
 }
 
 async fn open(server: &Address, target: &str) -> Result<Socket, Error> {

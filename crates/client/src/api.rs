@@ -24,6 +24,7 @@ const MAX_ANSWER: usize = 4 * 1024 * 1024;
 /// A server's HTTP interface. Every call opens a connection of its own: these are calls of people and scripts.
 #[derive(Clone, Debug)]
 pub struct Api {
+    /// Its target is the folder, without a slash at the end.
     server: Address,
     key: String,
     tls: Tls,
@@ -46,12 +47,16 @@ pub struct Publish<'a> {
 }
 
 impl Api {
-    /// `server` is `http://HOST:PORT`, or `https`; `key` is what the server wrote to `DATA/api.key`.
+    /// `server` is `http://HOST:PORT`, or `https`, with the folder into which a proxy has put it if there is one; the
+    /// address of its WebSocket is right as well. `key` is what the server wrote to `DATA/api.key`.
     ///
     /// # Errors
     /// [`Error::BadAddress`].
     pub fn new(server: &str, key: &str) -> Result<Self, Error> {
         let server = Address::parse(server)?;
+        let path = server.target.split('?').next().unwrap_or_default();
+        let folder = path.strip_suffix("/ws").unwrap_or(path).trim_end_matches('/').to_owned();
+        let server = server.with_target(folder);
         let tls = Tls::default();
         Ok(Self { server, key: key.trim().to_owned(), tls, within: Duration::from_secs(30) })
     }
@@ -135,7 +140,7 @@ impl Api {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let request = Request::builder()
             .method(method)
-            .uri(target)
+            .uri(format!("{}{target}", self.server.target))
             .header(header::HOST, &self.server.authority)
             .header(header::AUTHORIZATION, format!("Bearer {}", self.key))
             .header(header::CONTENT_TYPE, "application/json")

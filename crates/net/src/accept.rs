@@ -5,13 +5,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parlor_proto::limits::HEAD_TIMEOUT;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
 use crate::admission::Limits;
+use crate::bridge::bridge;
 use crate::clock::Now;
-use crate::errand::{Errand, Errands};
-use crate::takeover::{self, Front, Role};
+use crate::errand::Errands;
+use crate::takeover::{self, Front, Taken};
 
 /// Sockets of one worker that are still HTTP: as many as the listen queue, in which those beyond it wait, and about
 /// 64 MB with hyper's buffers.
@@ -41,7 +44,9 @@ pub(crate) async fn accept(
             Ok((stream, peer)) => {
                 // The cheapest answer to a crowd that says nothing is the end.
                 let arrived = front.admission.arrive(peer.ip(), Now::read().wall);
-                if arrived.is_none() && front.limits == Limits::On {
+                // A proxy speaks for many.
+                let bounded = front.limits == Limits::On && !front.proxies.trusts(peer.ip());
+                if arrived.is_none() && bounded {
                     tracing::debug!(%peer, "closed: its address has too many sockets that have asked for nothing");
                     continue;
                 }
@@ -61,7 +66,7 @@ pub(crate) async fn accept(
     }
     // Each answer in the making holds a place.
     let all = places.acquire_many(HTTP_CONNECTIONS as u32);
-    let _ = tokio::time::timeout(LAST_ANSWERS, all).await;
+    let _ = timeout(LAST_ANSWERS, all).await;
 }
 
 async fn serve(
@@ -73,15 +78,29 @@ async fn serve(
 ) {
     // Small frames must not wait for the peer's acknowledgement of earlier ones.
     let _ = stream.set_nodelay(true);
-    if let Some(taken) =
-        takeover::serve(stream, peer, Arc::clone(&front), Arc::clone(&errands), stopping).await
+    let Some(tls) = &front.tls else {
+        let served = takeover::serve(stream, peer, Arc::clone(&front), Arc::clone(&errands), stopping).await;
+        if let Some((stream, early, accepted)) = served
+            && let Ok(stream) = stream.into_std()
+        {
+            Taken::new(stream, early, accepted).hand_over(&front, &errands);
+        }
+        return;
+    };
+    // Its handshake is a part of the head that a client owes.
+    let stream = match timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!(%peer, %error, "no TLS"),
+        Err(_) => return,
+    };
+    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        return takeover::serve_http2(stream, peer, front, errands, stopping).await;
+    }
+    let served = takeover::serve(stream, peer, Arc::clone(&front), Arc::clone(&errands), stopping).await;
+    if let Some((stream, early, accepted)) = served
+        && let Ok(stream) = bridge(stream)
     {
-        // Whoever wants to take over a session goes to the worker that owns it.
-        let owner = match taken.accepted.role {
-            Role::Probe(target, _) => front.workers.get(usize::from(target.worker())),
-            _ => None,
-        };
-        owner.unwrap_or(&errands).push(Errand::Adopt(Box::new(taken)));
+        Taken::new(stream, early, accepted).hand_over(&front, &errands);
     }
 }
 

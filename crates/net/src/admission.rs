@@ -55,13 +55,12 @@ const SWEEP_AT: usize = 10_000;
 
 impl Admission {
     /// A socket that was accepted and has said nothing yet. `None`: the address has as many of those as it may have
-    /// connections. Loopback has no bound, because proxies speak for many.
+    /// connections.
     pub(crate) fn arrive(self: &Arc<Self>, address: IpAddr, now: u64) -> Option<Admitted> {
-        let exempt = address.is_loopback();
         let address = network(address);
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = entry(&mut addresses, address, now);
-        if entry.http >= CONNECTIONS_PER_ADDRESS && !exempt {
+        if entry.http >= CONNECTIONS_PER_ADDRESS {
             return None;
         }
         entry.http += 1;
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn sockets_that_say_nothing_are_bounded_for_each_address_and_not_for_proxies_here() {
+    fn sockets_that_say_nothing_are_bounded_for_each_address() {
         let admission = Arc::new(Admission::default());
         let held = |address: &str| {
             let address: IpAddr = address.parse().unwrap();
@@ -180,7 +179,6 @@ mod tests {
         let crowd = held("10.0.0.1");
         assert_eq!(crowd.len(), CONNECTIONS_PER_ADDRESS);
         assert_eq!(held("10.0.0.2").len(), CONNECTIONS_PER_ADDRESS);
-        assert_eq!(held("127.0.0.1").len(), 2 * CONNECTIONS_PER_ADDRESS);
         // They do not count as connections, and are given back.
         assert!(admission.admit("10.0.0.1".parse().unwrap(), false, 0).is_ok());
         drop(crowd);

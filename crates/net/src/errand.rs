@@ -45,7 +45,8 @@ pub(crate) enum Ask {
 /// A worker's queue of errands and the bell that wakes it.
 pub(crate) struct Errands {
     worker: u16,
-    queue: Mutex<Vec<Errand>>,
+    /// `None` once the worker has ended: what comes then is dropped, and so answered.
+    queue: Mutex<Option<Vec<Errand>>>,
     bell: Notify,
 }
 
@@ -57,11 +58,13 @@ thread_local! {
 
 impl Errands {
     pub(crate) fn new(worker: u16) -> Arc<Errands> {
-        Arc::new(Errands { worker, queue: Mutex::default(), bell: Notify::new() })
+        Arc::new(Errands { worker, queue: Mutex::new(Some(Vec::new())), bell: Notify::new() })
     }
 
     pub(crate) fn push(&self, errand: Errand) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(errand);
+        if let Some(queue) = &mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner) {
+            queue.push(errand);
+        }
         self.ring();
     }
 
@@ -77,7 +80,19 @@ impl Errands {
     }
 
     pub(crate) fn swap(&self, empty: &mut Vec<Errand>) {
-        std::mem::swap(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner), empty);
+        if let Some(queue) = &mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner) {
+            std::mem::swap(queue, empty);
+        }
+    }
+
+    /// The worker has ended.
+    pub(crate) fn end(&self) {
+        let left = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(left);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
     /// Marks this thread as inside a turn while `turn` runs.

@@ -2,23 +2,27 @@
 //!
 //! A [`Server`] starts one worker per core. hyper reads every request head; a WebSocket request that the
 //! [`Application`] wants is taken over: the worker then owns the socket and drives it from one loop, without a task,
-//! a timer or a buffer for a connection at rest.
+//! a timer or a buffer for a connection at rest. [`Mount`] brings it the requests of somebody else's listener.
 
 mod accept;
 mod admission;
 mod application;
+mod bridge;
 mod clock;
 mod engineio;
 mod errand;
 mod liveness;
 mod memory;
+mod mount;
 mod origin;
 mod patient;
 mod polling;
+mod proxy;
 mod server;
 mod socket;
 mod sockets;
 mod takeover;
+mod tls;
 mod wheel;
 mod worker;
 
@@ -26,5 +30,8 @@ pub use admission::Limits;
 pub use application::{Application, Context, Conversation, Incoming, Opened, Opening, Route};
 pub use engineio::EngineIo;
 pub use memory::Memory;
+pub use mount::Mount;
 pub use origin::Origins;
+pub use proxy::{ForwardedIn, Proxies};
 pub use server::{Handle, Server, Settings};
+pub use tls::Tls;

@@ -1,11 +1,10 @@
 //! Engine.IO over HTTP: what a request of a polling client asks, and how it is answered.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use parlor_hub::ConnectionId;
 use parlor_proto::engineio::handshake::Wanted;
 use parlor_proto::engineio::{Fault, Query};
@@ -15,26 +14,24 @@ use tokio::sync::oneshot;
 use crate::application::Route;
 use crate::engineio::{self, EngineIo};
 use crate::errand::{Ask, Errand, Errands};
-use crate::takeover::{self, Front, Role, Slot};
+use crate::takeover::{self, Front, Role, Way};
 
-/// Answers one request of an Engine.IO route. One that becomes a WebSocket is put into `slot` and never answered here.
+/// Answers one request of an Engine.IO route.
 pub(crate) async fn answer(
-    request: Request<Incoming>,
-    peer: SocketAddr,
-    front: &Front,
-    worker: &Arc<Errands>,
-    slot: &Slot,
+    request: Parts,
+    body: Body,
+    way: Way<'_>,
     route: Route,
     settings: EngineIo,
 ) -> Response<Body> {
-    if let Err(response) = takeover::check_origin(front, request.headers()) {
+    if let Err(response) = takeover::check_origin(way.front, &request.headers) {
         return *response;
     }
-    let origin = request.headers().get(header::ORIGIN).cloned();
-    let mut response = if request.method() == Method::OPTIONS {
-        preflight(request.headers())
+    let origin = request.headers.get(header::ORIGIN).cloned();
+    let mut response = if request.method == Method::OPTIONS {
+        preflight(&request.headers)
     } else {
-        match dispatch(request, peer, front, worker, slot, route, settings).await {
+        match dispatch(request, body, way, route, settings).await {
             Ok(response) => response,
             Err(fault) => refuse(fault),
         }
@@ -44,15 +41,13 @@ pub(crate) async fn answer(
 }
 
 async fn dispatch(
-    request: Request<Incoming>,
-    peer: SocketAddr,
-    front: &Front,
-    worker: &Arc<Errands>,
-    slot: &Slot,
+    request: Parts,
+    body: Body,
+    way: Way<'_>,
     route: Route,
     settings: EngineIo,
 ) -> Result<Response<Body>, Fault> {
-    let text = request.uri().query().unwrap_or_default().to_owned();
+    let text = request.uri.query().unwrap_or_default().to_owned();
     let pairs: Vec<_> = form_urlencoded::parse(text.as_bytes()).collect();
     let value = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| &**value);
     let b64 = value("b64").is_some_and(|value| !value.is_empty());
@@ -66,22 +61,19 @@ async fn dispatch(
     let (wanted, revision) = query.check(settings.allow_v3)?;
     let named = query.eio.map(|_| revision);
     let session = match query.sid {
-        Some(sid) => Some(find(front, sid)?),
+        Some(sid) => Some(find(way.front, sid)?),
         None => None,
     };
-    let method = request.method().clone();
+    let method = request.method.clone();
     match (wanted, session) {
         (Wanted::WebSocket, session) => {
             let role = match session {
                 Some((connection, _)) => Role::Probe(connection, settings),
                 None => Role::EngineIo(settings, revision),
             };
-            let accepted = takeover::open(&request, peer, front, route, role).await;
+            let accepted = takeover::open(&request, &way, route, role).await;
             match accepted {
-                Ok(accepted) => {
-                    takeover::hand_over(slot, accepted);
-                    std::future::pending().await
-                }
+                Ok(accepted) => Ok(way.leave(accepted).await),
                 // What is no WebSocket request is refused in this protocol's words.
                 Err(response) if response.status() == StatusCode::UPGRADE_REQUIRED => {
                     Err(Fault::BadRequest("transport=websocket needs a WebSocket"))
@@ -90,13 +82,13 @@ async fn dispatch(
             }
         }
         (Wanted::Polling, None) if method == Method::GET => {
-            let opened = takeover::open_without_socket(&request, peer, front, route, revision).await;
+            let opened = takeover::open_without_socket(&request, &way, route, revision).await;
             let opened = match opened {
                 Ok(opened) => opened,
                 Err(response) => return Ok(*response),
             };
             let opened = Box::new(opened);
-            let opening = ask(worker, |answer| Ask::Open { opened, settings, revision, b64, answer });
+            let opening = ask(way.worker, |answer| Ask::Open { opened, settings, revision, b64, answer });
             let (body, kind, sid) = opening.await?;
             let mut response = ready((body, kind));
             if let Some(name) = settings.cookie {
@@ -120,10 +112,10 @@ async fn dispatch(
         }
         (Wanted::Polling, Some((connection, owner))) if method == Method::POST => {
             let binary = request
-                .headers()
+                .headers
                 .get(header::CONTENT_TYPE)
                 .is_some_and(|kind| kind.as_bytes().starts_with(b"application/octet-stream"));
-            let reading = to_bytes(Body::new(request.into_body()), settings.max_payload);
+            let reading = to_bytes(body, settings.max_payload);
             let bytes = match tokio::time::timeout(API_TIMEOUT, reading).await {
                 Ok(Ok(bytes)) => bytes,
                 Ok(Err(_)) => return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE)),

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -11,38 +11,50 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parlor_hub::encode::WireFormat;
 use parlor_hub::{Author, ConnectionId};
 use parlor_proto::codes::{Code, Refusal};
 use parlor_proto::engineio::Revision;
-use parlor_proto::limits::{CLOSE_TIMEOUT, HEAD_TIMEOUT, HEADERS, HEADERS_BYTES, MEMORY_RETRY, REQUEST_LINE};
+use parlor_proto::limits::{
+    CLOSE_TIMEOUT, HEAD_TIMEOUT, HEADERS, HEADERS_BYTES, MEMORY_RETRY, PING_INTERVAL, PONG_TIMEOUT,
+    REQUEST_LINE,
+};
 use parlor_proto::ws::handshake::{self, Rejection};
 use parlor_proto::ws::{self, deflate};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
 use crate::admission::{Admission, Admitted, Limits};
 use crate::application::{Application, Conversation, Opened, Opening, Route};
 use crate::clock::Now;
 use crate::engineio::EngineIo;
-use crate::errand::Errands;
+use crate::errand::{Errand, Errands};
 use crate::memory::Pressure;
+use crate::mount;
 use crate::origin::Origins;
 use crate::patient::Patient;
 use crate::polling;
+use crate::proxy::Proxies;
+use crate::worker::RETRY_AFTER_STOP;
 
 /// What every request is decided with.
 pub(crate) struct Front {
     pub(crate) application: Arc<dyn Application>,
     /// Everything that is not a WebSocket route.
     pub(crate) router: Router,
+    /// On our own listener.
+    pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) origins: Origins,
+    pub(crate) proxies: Proxies,
     pub(crate) limits: Limits,
     pub(crate) admission: Arc<Admission>,
     pub(crate) pressure: Arc<Pressure>,
@@ -52,15 +64,16 @@ pub(crate) struct Front {
 
 /// A socket on its way from hyper to its worker, with the answer that it has not been given yet.
 pub(crate) struct Taken {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: std::net::TcpStream,
     /// Bytes that came behind the request's head.
     pub(crate) early: Bytes,
+    /// The head of the 101 answer, if it was not given yet.
+    pub(crate) head: Option<Vec<u8>>,
     pub(crate) accepted: Accepted,
 }
 
 pub(crate) struct Accepted {
-    /// The 101 answer.
-    pub(crate) head: Vec<u8>,
+    pub(crate) switch: Switch,
     pub(crate) config: ws::Config,
     pub(crate) role: Role,
     /// `None` for one that takes over a session, which has one.
@@ -88,29 +101,75 @@ pub(crate) enum Role {
     Probe(ConnectionId, EngineIo),
 }
 
-pub(crate) type Slot = Arc<Mutex<Option<Accepted>>>;
-
-/// Has the request's connection leave hyper.
-pub(crate) fn hand_over(slot: &Slot, accepted: Accepted) {
-    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepted);
+/// What was agreed on: what the 101 answer says.
+pub(crate) struct Switch {
+    pub(crate) accepted: handshake::Accepted,
+    pub(crate) protocol: Option<String>,
+    pub(crate) agreement: Option<deflate::Agreement>,
 }
 
-/// Serves HTTP on a socket until it ends or becomes a WebSocket.
-pub(crate) async fn serve(
-    stream: TcpStream,
+impl Switch {
+    /// As bytes, for a socket that hyper has left.
+    fn head(&self) -> Vec<u8> {
+        let mut head = Vec::with_capacity(256);
+        let Switch { accepted, protocol, agreement } = self;
+        handshake::write_response(accepted, protocol.as_deref(), agreement.as_ref(), &[], &mut head);
+        head
+    }
+}
+
+type Slot = Arc<Mutex<Option<Accepted>>>;
+
+/// How a request's socket leaves hyper.
+pub(crate) enum Exit {
+    /// On our own listener: its connection is taken apart, and hyper never answers.
+    TakenApart(Slot),
+    /// On somebody else's: hyper answers and then gives it away. `None`: it cannot.
+    Upgrade(Option<OnUpgrade>),
+}
+
+/// A request's way: who asks, who is asked for a new connection, and how the socket gets there.
+pub(crate) struct Way<'a> {
+    /// `None`: nobody knows.
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) front: &'a Arc<Front>,
+    pub(crate) worker: &'a Arc<Errands>,
+    pub(crate) exit: Exit,
+}
+
+impl Way<'_> {
+    /// Has the request's connection leave hyper.
+    pub(crate) async fn leave(self, accepted: Accepted) -> Response<Body> {
+        match self.exit {
+            Exit::TakenApart(slot) => {
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepted);
+                pending().await
+            }
+            Exit::Upgrade(upgrade) => mount::upgrade(upgrade, accepted, self.front, self.worker),
+        }
+    }
+}
+
+/// Serves HTTP/1.1 on a stream until it ends or becomes a WebSocket: then it is given back, with what came behind the
+/// request.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
     peer: SocketAddr,
     front: Arc<Front>,
     worker: Arc<Errands>,
     mut stopping: watch::Receiver<bool>,
-) -> Option<Taken> {
+) -> Option<(S, Bytes, Accepted)> {
     let slot: Slot = Arc::default();
     let service = {
         let slot = Arc::clone(&slot);
         service_fn(move |request| {
             let (slot, front, worker) = (Arc::clone(&slot), Arc::clone(&front), Arc::clone(&worker));
             // Boxed, because hyper wants to be able to move it.
-            Box::pin(async move { answer(request, peer, &front, &worker, &slot).await })
-                as Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>
+            Box::pin(async move {
+                let exit = Exit::TakenApart(slot);
+                let way = Way { peer: Some(peer), front: &front, worker: &worker, exit };
+                answer(request.map(Body::new), way).await
+            }) as Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>
         })
     };
     let mut connection = http1::Builder::new()
@@ -144,80 +203,124 @@ pub(crate) async fn serve(
         let _ = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
         return None;
     };
-    Some(Taken { stream: parts.io.into_inner().into_inner(), early: parts.read_buf, accepted })
+    Some((parts.io.into_inner().into_inner(), parts.read_buf, accepted))
 }
 
-/// Answers one request. A WebSocket request is put into `slot` and never answered by hyper.
-async fn answer(
-    request: Request<Incoming>,
+/// Serves HTTP/2 on a stream until it ends. Nothing on it becomes a WebSocket: browsers open another connection for
+/// those, because RFC 8441 is not offered.
+pub(crate) async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
     peer: SocketAddr,
-    front: &Front,
-    worker: &Arc<Errands>,
-    slot: &Slot,
-) -> Result<Response<Body>, Infallible> {
-    if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > REQUEST_LINE) {
+    front: Arc<Front>,
+    worker: Arc<Errands>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (front, worker) = (Arc::clone(&front), Arc::clone(&worker));
+        Box::pin(async move {
+            let way = Way { peer: Some(peer), front: &front, worker: &worker, exit: Exit::Upgrade(None) };
+            answer(request.map(Body::new), way).await
+        }) as Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_header_list_size(HEADERS_BYTES as u32)
+        .max_concurrent_streams(STREAMS)
+        // Who answers no ping is gone, as on a WebSocket.
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PONG_TIMEOUT)
+        .serve_connection(TokioIo::new(Patient::new(stream)), service);
+    let mut connection = pin!(connection);
+    let mut stop = pin!(stopping.wait_for(|stopping| *stopping));
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = stop.as_mut() => connection.as_mut().graceful_shutdown(),
+    }
+    // What is asked already is answered, and then it ends.
+    let _ = connection.await;
+}
+
+/// Requests at once on one connection of HTTP/2: a page's files, its stream and what it sends.
+const STREAMS: u32 = 100;
+
+impl Taken {
+    /// A socket that hyper has left, with the answer that it is owed.
+    pub(crate) fn new(stream: std::net::TcpStream, early: Bytes, accepted: Accepted) -> Taken {
+        Taken { stream, early, head: Some(accepted.switch.head()), accepted }
+    }
+
+    /// Gives it to the worker that owns the session which it wants to take over, or to `worker`.
+    pub(crate) fn hand_over(self, front: &Front, worker: &Errands) {
+        let owner = match self.accepted.role {
+            Role::Probe(target, _) => front.workers.get(usize::from(target.worker())).map(|owner| &**owner),
+            _ => None,
+        };
+        owner.unwrap_or(worker).push(Errand::Adopt(Box::new(self)));
+    }
+}
+
+/// Answers one request.
+pub(crate) async fn answer(request: Request<Body>, way: Way<'_>) -> Result<Response<Body>, Infallible> {
+    let front = way.front;
+    let (request, body) = request.into_parts();
+    if request.uri.path_and_query().is_some_and(|target| target.as_str().len() > REQUEST_LINE) {
         return Ok(refuse(StatusCode::URI_TOO_LONG, &[], "The request line is longer than 8 KB."));
     }
     // hyper bounds the whole head; a short request line leaves no room for longer headers.
-    let headers: usize = request
-        .headers()
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
-        .sum();
+    let headers: usize =
+        request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum();
     if headers > HEADERS_BYTES {
         let sentence = "The headers are longer than 16 KB.";
         return Ok(refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, &[], sentence));
     }
     if is_plain(&request)
-        && let Some(response) = front.application.plain(request.uri().path())
+        && let Some(response) = front.application.plain(request.uri.path())
     {
         return Ok(response);
     }
-    let Some(route) = front.application.route(request.uri().path()) else {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
+    let Some(route) = front.application.route(request.uri.path()) else {
+        let mut request = Request::from_parts(request, body);
+        if let Some(peer) = way.peer {
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
         return front.router.clone().call(request).await;
     };
     if let Some(settings) = route.engine_io {
-        return Ok(polling::answer(request, peer, front, worker, slot, route, settings).await);
+        return Ok(polling::answer(request, body, way, route, settings).await);
     }
-    match open(&request, peer, front, route, Role::Plain).await {
-        Ok(accepted) => {
-            hand_over(slot, accepted);
-            pending().await
-        }
+    match open(&request, &way, route, Role::Plain).await {
+        Ok(accepted) => Ok(way.leave(accepted).await),
         Err(response) => Ok(*response),
     }
 }
 
 /// Whether it asks for a page: a GET or HEAD without `Upgrade: websocket` (RFC 6455 section 4.2.1).
-fn is_plain(request: &Request<Incoming>) -> bool {
+fn is_plain(request: &Parts) -> bool {
     let elements = |value: &HeaderValue| {
         let words = value.as_bytes().split(|byte| *byte == b',');
         words.into_iter().any(|word| word.trim_ascii().eq_ignore_ascii_case(b"websocket"))
     };
-    matches!(*request.method(), Method::GET | Method::HEAD)
-        && !request.headers().get_all(header::UPGRADE).iter().any(elements)
+    matches!(request.method, Method::GET | Method::HEAD)
+        && !request.headers.get_all(header::UPGRADE).iter().any(elements)
 }
 
 /// Opens a WebSocket, with the checks and limits that hold for all of them.
 pub(crate) async fn open(
-    request: &Request<Incoming>,
-    peer: SocketAddr,
-    front: &Front,
+    request: &Parts,
+    way: &Way<'_>,
     route: Route,
     role: Role,
 ) -> Result<Accepted, Box<Response<Body>>> {
-    let version = match request.version() {
+    let version = match request.version {
         Version::HTTP_11 => (1, 1),
         Version::HTTP_10 => (1, 0),
         _ => (2, 0),
     };
-    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let accepted = handshake::check(request.method().as_str(), version, headers).map_err(
+    let headers = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let accepted = handshake::check(request.method.as_str(), version, headers).map_err(
         |Rejection { status, headers, message }| Box::new(refuse(status_of(status), headers, message)),
     )?;
-    check_origin(front, request.headers())?;
+    check_origin(way.front, &request.headers)?;
     let (mut opened, mut protocol) = (None, None);
     let mut agreement = None;
     if !matches!(role, Role::Probe(..)) {
@@ -225,7 +328,7 @@ pub(crate) async fn open(
             Role::EngineIo(_, revision) => Some(revision),
             _ => None,
         };
-        let taken = attach(request, peer, front, accepted.protocols.clone(), revision).await?;
+        let taken = attach(request, way, accepted.protocols.clone(), revision).await?;
         protocol = taken.0.protocol;
         agreement = route.deflate.and_then(|settings| deflate::accept(&accepted.deflate, &settings));
         opened = Some(Unattached {
@@ -236,51 +339,54 @@ pub(crate) async fn open(
             config: config(route, None),
         });
     }
-    let mut head = Vec::with_capacity(256);
-    handshake::write_response(&accepted, protocol.as_deref(), agreement.as_ref(), &[], &mut head);
-    Ok(Accepted { head, config: config(route, agreement), role, opened })
+    let config = config(route, agreement);
+    Ok(Accepted { switch: Switch { accepted, protocol, agreement }, config, role, opened })
 }
 
 /// Opens a session that has no socket of its own.
 pub(crate) async fn open_without_socket(
-    request: &Request<Incoming>,
-    peer: SocketAddr,
-    front: &Front,
+    request: &Parts,
+    way: &Way<'_>,
     route: Route,
     revision: Revision,
 ) -> Result<Unattached, Box<Response<Body>>> {
-    let (opened, admitted) = attach(request, peer, front, Vec::new(), Some(revision)).await?;
+    let (opened, admitted) = attach(request, way, Vec::new(), Some(revision)).await?;
     let Opened { conversation, author, .. } = opened;
     Ok(Unattached { conversation, author, format: route.format, admitted, config: config(route, None) })
 }
 
 /// Asks the limits, and then the application, for a connection.
 async fn attach(
-    request: &Request<Incoming>,
-    peer: SocketAddr,
-    front: &Front,
+    request: &Parts,
+    way: &Way<'_>,
     protocols: Vec<String>,
     revision: Option<Revision>,
 ) -> Result<(Opened, Option<Admitted>), Box<Response<Body>>> {
+    let front = way.front;
+    if way.worker.is_over() {
+        let refusal = Refusal::new(Code::Unavailable, "the server is stopping; try again in some seconds");
+        return Err(Box::new(refuse_with(&refusal.retry_after(RETRY_AFTER_STOP))));
+    }
     if front.pressure.refuses() {
         let refusal = Refusal::new(Code::Busy, "the server is short of memory; try again in some seconds");
         return Err(Box::new(refuse_with(&refusal.retry_after(MEMORY_RETRY))));
     }
     let now = Now::read().wall;
-    let address = client_address(peer.ip(), request.headers());
-    let admitted = match front.limits {
-        Limits::On => {
+    let address = way.peer.map(|peer| front.proxies.client(peer.ip(), &request.headers));
+    let admitted = match (front.limits, address) {
+        (Limits::On, Some(address)) => {
             let comes_back = front.application.comes_back(&protocols);
             let admitted = front.admission.admit(address, comes_back, now);
             Some(admitted.map_err(|refusal| Box::new(refuse_with(&refusal)))?)
         }
-        Limits::Off => None,
+        // Counting all whom nobody knows as one would refuse them together.
+        (Limits::Off, _) | (_, None) => None,
     };
     let opening = Opening {
-        uri: request.uri().clone(),
-        headers: request.headers().clone(),
+        uri: request.uri.clone(),
+        headers: request.headers.clone(),
         protocols,
-        address,
+        address: address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
         revision,
         now,
     };
@@ -291,7 +397,11 @@ async fn attach(
 /// Refuses pages that may not connect here.
 pub(crate) fn check_origin(front: &Front, headers: &HeaderMap) -> Result<(), Box<Response<Body>>> {
     front.origins.check(headers).map_err(|origin| {
-        tracing::warn!(origin, "a page was refused; to let it connect, start with --origin {origin}");
+        tracing::warn!(
+            origin,
+            "a page was refused; to let it connect, start with --origin {origin}, or with --public-url {origin} if it \
+             is this server's own behind a proxy"
+        );
         let refusal = Refusal::new(Code::OriginDenied, "pages of this origin may not connect here");
         Box::new(refuse_with(&refusal))
     })
@@ -305,15 +415,6 @@ fn config(route: Route, deflate: Option<deflate::Agreement>) -> ws::Config {
         deflate,
         ..ws::Config::default()
     }
-}
-
-/// The address that limits count for: the last entry of `X-Forwarded-For` if a proxy on this machine wrote it.
-fn client_address(peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-    if !peer.is_loopback() {
-        return peer;
-    }
-    let forwarded = headers.get_all("x-forwarded-for").iter().next_back();
-    forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()).unwrap_or(peer)
 }
 
 fn status_of(status: u16) -> StatusCode {
@@ -334,7 +435,7 @@ fn refuse_with(refusal: &Refusal) -> Response<Body> {
     response
 }
 
-fn refuse(
+pub(crate) fn refuse(
     status: StatusCode,
     extra: &[(&'static str, &'static str)],
     message: &'static str,

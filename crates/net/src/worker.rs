@@ -9,6 +9,8 @@
 mod places;
 mod stop;
 
+pub(crate) use stop::RETRY_AFTER_STOP;
+
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

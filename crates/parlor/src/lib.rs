@@ -124,7 +124,7 @@ mod websocket;
 
 pub use consumer::{Channel, Consumer};
 pub use groups::GroupEvent;
-pub use parlor_net::{EngineIo, Limits, Memory, Origins};
+pub use parlor_net::{EngineIo, ForwardedIn, Limits, Memory, Origins, Proxies, Tls};
 pub use parlor_proto::codes::{Code, Refusal};
 pub use parlor_proto::socketio::{Binary, Value};
 pub use rooms::{Audience, Rooms};

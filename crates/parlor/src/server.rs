@@ -1,5 +1,7 @@
 //! `Server`: routes on one port.
 
+mod mount;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
@@ -19,7 +21,9 @@ use parlor_hub::encode::WireFormat;
 use parlor_hub::engine::Engine;
 use parlor_hub::memory::MemoryEngine;
 use parlor_hub::policy::{Policies, Policy};
-use parlor_net::{Application, EngineIo, Handle, Limits, Memory, Opened, Opening, Origins, Route};
+use parlor_net::{
+    Application, EngineIo, Handle, Limits, Memory, Opened, Opening, Origins, Proxies, Route, Tls,
+};
 use parlor_proto::codes::Refusal;
 use parlor_proto::limits::FRAGMENTS;
 
@@ -51,7 +55,15 @@ fn bare(_room: &str) -> Policy {
     Policy::BARE
 }
 
-/// A server that listens. Dropping it does not stop it; [`Running::stop`] does.
+/// A server whose workers can start.
+struct Ready {
+    server: parlor_net::Server,
+    routes: Routes,
+    router: Router,
+    rooms: Rooms,
+}
+
+/// A server that listens, or is mounted. Dropping it does not stop it; [`Running::stop`] does.
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
@@ -83,6 +95,8 @@ impl Server {
             settings: parlor_net::Settings {
                 workers,
                 origins,
+                proxies: Proxies::default(),
+                tls: None,
                 limits: Limits::On,
                 policies: Policies::new(|_| Policy::BARE),
                 memory: Memory::of_this_process(None),
@@ -236,6 +250,19 @@ impl Server {
         self
     }
 
+    /// Which proxies are believed when they say whom they speak for; without it, those on this machine.
+    pub fn proxies(&mut self, proxies: Proxies) -> &mut Server {
+        self.settings.proxies = proxies;
+        self
+    }
+
+    /// Speaks TLS: `https://`, `wss://` and HTTP/2. Without it, plain HTTP. A mounted server leaves TLS to whoever
+    /// listens.
+    pub fn tls(&mut self, tls: Tls) -> &mut Server {
+        self.settings.tls = Some(tls);
+        self
+    }
+
     /// Whether limits on rates and connections hold; size limits always do.
     pub fn limits(&mut self, limits: Limits) -> &mut Server {
         self.settings.limits = limits;
@@ -267,6 +294,19 @@ impl Server {
         address: SocketAddr,
         finish: impl FnOnce(&Arc<Hub>, Router) -> Router,
     ) -> io::Result<Running> {
+        let bind = |engine, settings| parlor_net::Server::bind(address, engine, settings);
+        let Ready { server, routes, router, rooms } = self.prepare(bind)?;
+        let address = server.address()?;
+        let router = finish(server.hub(), router);
+        let handle = server.start(Arc::new(routes), router)?;
+        Ok(Running { address, handle, rooms })
+    }
+
+    /// Starts the engine and puts everything together.
+    fn prepare(
+        self,
+        make: impl FnOnce(Arc<dyn Engine>, parlor_net::Settings) -> io::Result<parlor_net::Server>,
+    ) -> io::Result<Ready> {
         let mut raw = matchit::Router::new();
         for (path, route) in self.routes {
             raw.insert(path.as_str(), route).map_err(|error| {
@@ -282,20 +322,18 @@ impl Server {
         let (namespaces, stock) = (Arc::clone(&registry), if self.chat { Policy::stock } else { bare });
         settings.policies = Policies::new(move |room| namespaces.policy(room).unwrap_or_else(|| stock(room)));
         let engine = self.engine.unwrap_or_else(|| Arc::new(MemoryEngine::new(crate::chat::random::bytes())));
-        let server = parlor_net::Server::bind(address, engine, settings)?;
-        let address = server.address()?;
+        let server = make(engine, settings)?;
         self.rooms.open(server.hub());
         let chat = self.chat.then(|| Chat::new(Arc::clone(server.hub()), self.chat_recovery));
         registry.start(Arc::clone(server.hub()));
-        let router = finish(server.hub(), self.router);
         let routes = Routes { raw, pages: self.pages, chat, registry, socket_io };
-        let handle = server.start(Arc::new(routes), router)?;
-        Ok(Running { address, handle, rooms: self.rooms })
+        Ok(Ready { server, routes, router: self.router, rooms: self.rooms })
     }
 }
 
 impl Running {
-    /// Where it listens; the port is the one that the system chose if 0 was asked for.
+    /// Where it listens; the port is the one that the system chose if 0 was asked for. If it is mounted, its listener
+    /// is not its own, and this is `0.0.0.0:0`.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -313,6 +351,14 @@ impl Running {
     /// Says goodbye to every connection and ends. Blocks until the engine has finished what it accepted.
     pub fn stop(self) {
         self.handle.stop();
+    }
+
+    /// The same once `signal` is over, without blocking. Given to [`axum::serve::Serve::with_graceful_shutdown`], it has
+    /// a mounted server say goodbye first, those who poll included, and the application's listener end then.
+    pub async fn stop_after(self, signal: impl Future<Output = ()>) {
+        signal.await;
+        // A panic inside has been reported, and there is nothing left to stop.
+        let _ = tokio::task::spawn_blocking(|| self.stop()).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! The wiring, on one screen: settings, engine, library, HTTP API, pages.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, mpsc};
 
@@ -28,12 +28,16 @@ pub(crate) fn serve(settings: &Settings) -> Result<()> {
         .chat()
         .engine(engine)
         .origins(Origins {
-            allowed: settings.origins.clone(),
+            allowed: pages(settings),
             loopback: settings.listen.ip().is_loopback(),
             any: false,
         })
+        .proxies(settings.proxies.clone())
         .limits(settings.limits)
         .memory(Memory::of_this_process(settings.memory));
+    if let Some(tls) = settings.tls.clone() {
+        server.tls(tls);
+    }
     if let Some(window) = settings.recovery {
         server.recover_chat(window);
     }
@@ -42,16 +46,32 @@ pub(crate) fn serve(settings: &Settings) -> Result<()> {
     }
     let running = server
         .listen_with(settings.listen, |hub, router| {
-            let pages = pages::router(pages::Info { listen: settings.listen, durability });
+            let (listen, public_url) = (settings.listen, settings.public_url.clone());
+            let pages =
+                pages::router(pages::Info { scheme: scheme(settings), listen, public_url, durability });
             router.merge(api::router(Arc::clone(hub), api_key)).merge(pages)
         })
-        .with_context(|| format!("cannot listen on {}; is another Parlor running there?", settings.listen))?;
+        .map_err(|error| match error.kind() {
+            // It says itself which setting is wrong.
+            ErrorKind::InvalidInput => error.into(),
+            _ => anyhow::Error::from(error)
+                .context(format!("cannot listen on {}; is another Parlor running there?", settings.listen)),
+        })?;
     greet(running.hub());
     announce(&running, settings, durability)?;
     wait_for_signal()?;
     tracing::info!("stopping: everybody is told to come back");
     running.stop();
     Ok(())
+}
+
+/// The origins of pages that may connect besides those that come from here.
+fn pages(settings: &Settings) -> Vec<String> {
+    let mut origins = settings.origins.clone();
+    // Scheme, two slashes, host and port: the address without its path.
+    let public = settings.public_url.iter().map(|url| url.split('/').take(3).collect::<Vec<_>>().join("/"));
+    origins.extend(public);
+    origins
 }
 
 fn engine(settings: &Settings) -> Result<Arc<dyn Engine>> {
@@ -77,9 +97,10 @@ fn durability(engine: &dyn Engine) -> &'static str {
 fn announce(running: &Running, settings: &Settings, durability: &str) -> Result<()> {
     let address = running.address();
     let mut out = std::io::stdout().lock();
-    writeln!(out, "listening on http://{address}")?;
+    let scheme = scheme(settings);
+    writeln!(out, "listening on {scheme}://{address}")?;
     writeln!(out)?;
-    for url in urls(address) {
+    for url in settings.public_url.clone().map_or_else(|| urls(scheme, address), |url| vec![url]) {
         writeln!(out, "  Chat      {url}")?;
     }
     writeln!(out, "  Data      {} ({durability})", settings.data.display())?;
@@ -93,13 +114,17 @@ fn announce(running: &Running, settings: &Settings, durability: &str) -> Result<
     Ok(())
 }
 
+fn scheme(settings: &Settings) -> &'static str {
+    if settings.tls.is_some() { "https" } else { "http" }
+}
+
 /// Where people find the page: this machine's address in its network, if everybody may connect.
-pub(crate) fn urls(address: SocketAddr) -> Vec<String> {
-    let at = |ip: IpAddr| format!("http://{}/", SocketAddr::new(ip, address.port()));
+pub(crate) fn urls(scheme: &str, address: SocketAddr) -> Vec<String> {
+    let at = |ip: IpAddr| format!("{scheme}://{}/", SocketAddr::new(ip, address.port()));
     if !address.ip().is_unspecified() {
         return vec![at(address.ip())];
     }
-    let mut urls = vec![format!("http://localhost:{}/", address.port())];
+    let mut urls = vec![format!("{scheme}://localhost:{}/", address.port())];
     // Which address this machine would speak from; connecting a UDP socket sends nothing. 192.0.2.1 is in nobody's
     // network (RFC 5737).
     let lan = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {

@@ -13,19 +13,23 @@ static CHAT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../web/chat");
 static SDK: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../web/sdk");
 
 /// What the page is told about the server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Info {
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
     pub(crate) listen: SocketAddr,
+    /// Where people find it, if the operator has said so.
+    pub(crate) public_url: Option<String>,
     pub(crate) durability: &'static str,
 }
 
 pub(crate) fn router(info: Info) -> Router {
     Router::new()
         .route("/", get(|| async { file(&CHAT, "index.html") }))
-        .route("/chat/info.json", get(move |headers| describe(info, headers)))
+        .route("/chat/info.json", get(move |headers| describe(info.clone(), headers)))
         .route("/chat/{*path}", get(|Path(path): Path<String>| async move { file(&CHAT, &path) }))
         .route("/sdk/{*path}", get(|Path(path): Path<String>| async move { file(&SDK, &path) }))
-        .route("/favicon.ico", get(|| async { Redirect::permanent("/chat/icon.svg") }))
+        .route("/favicon.ico", get(|| async { Redirect::permanent("chat/icon.svg") }))
         .route("/health/live", get(|| async { "ok\n" }))
         .route("/health/ready", get(|| async { "ok\n" }))
         .fallback(|| async { (StatusCode::NOT_FOUND, "There is nothing here. The chat is at /.\n") })
@@ -64,7 +68,8 @@ async fn describe(info: Info, headers: HeaderMap) -> Response {
     // The port that was chosen, if it was left to the system, is in what the page itself asked for.
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let port = host.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(info.listen.port());
-    let urls = crate::app::urls(SocketAddr::new(info.listen.ip(), port));
+    let here = || crate::app::urls(info.scheme, SocketAddr::new(info.listen.ip(), port));
+    let urls = info.public_url.map_or_else(here, |url| vec![url]);
     let body = serde_json::json!({
         "server": concat!("parlor/", env!("CARGO_PKG_VERSION")),
         "urls": urls,

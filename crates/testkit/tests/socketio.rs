@@ -292,3 +292,30 @@ async fn what_is_written_down_follows_a_client_that_hears_nothing_and_is_gone_wh
     until("gone", &|kept: &[Value]| kept.is_empty()).await;
     server.stop();
 }
+
+#[tokio::test]
+async fn nobody_waits_for_the_answer_of_one_who_has_left() {
+    let mut server = Server::new();
+    server.namespace("/").on("ask", async |all: Namespace, ack: Ack| {
+        // Longer than a test may take.
+        let answers = all.broadcast().timeout(3 * PATIENCE).emit_with_ack("question", &()).await.unwrap();
+        ack.send(&(answers.replies.len(), answers.missing));
+    });
+    let server = listen(server);
+    let (asker, mut asked) = join(&server, "/").await;
+    let (leaver, mut events) = join(&server, "/").await;
+    let leaving = async {
+        assert_eq!(event(&mut events).await.0, "question");
+        drop((leaver, events));
+    };
+    let answering = async {
+        match next(&mut asked).await {
+            SocketIoEvent::Event(question) => question.ack.unwrap().send(&("here",)).unwrap(),
+            other => panic!("a question, not {other:?}"),
+        }
+    };
+    let asking = tokio::time::timeout(PATIENCE, ask(&asker, "ask", json!([])));
+    let (answers, ..) = tokio::join!(asking, leaving, answering);
+    assert_eq!(answers.unwrap(), json!([1, 1]));
+    server.stop();
+}

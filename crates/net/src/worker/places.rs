@@ -39,8 +39,8 @@ struct NewSocket {
 impl Worker {
     /// Takes a socket from its HTTP task.
     pub(super) fn adopt(&mut self, taken: Taken) -> io::Result<()> {
-        let Taken { stream, early, accepted } = taken;
-        let stream = mio::net::TcpStream::from_std(stream.into_std()?);
+        let Taken { stream, early, head, accepted } = taken;
+        let stream = mio::net::TcpStream::from_std(stream);
         let (conversation, author, format, admitted) = match accepted.opened {
             Some(opened) => (Some(opened.conversation), opened.author, opened.format, opened.admitted),
             // Nothing is pushed to a WebSocket that only wants to take over a session.
@@ -57,7 +57,9 @@ impl Worker {
         let socket =
             NewSocket { stream: Some(stream), conversation, part, admitted, config: accepted.config };
         let slot = self.place(socket, author, format, early.to_vec())?;
-        self.shard.send(slot, Bytes::from(accepted.head));
+        if let Some(head) = head {
+            self.shard.send(slot, Bytes::from(head));
+        }
         if let Role::Probe(_, settings) = accepted.role
             && let Some(connection) = self.shard.connection(slot)
         {

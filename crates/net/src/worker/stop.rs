@@ -11,7 +11,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// And then this long to take the goodbye: a round trip around the world, and some to spare.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// What clients are told to wait after a stop: as long as a restart takes. They spread themselves around it.
-pub(super) const RETRY_AFTER_STOP: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_AFTER_STOP: Duration = Duration::from_secs(1);
 
 impl Worker {
     pub(super) fn begin_stop(&mut self) {

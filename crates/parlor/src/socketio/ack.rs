@@ -137,7 +137,7 @@ impl Reply {
 pub struct Answers {
     /// The ids of those who answered, and what they said, as they came.
     pub replies: Vec<(String, Reply)>,
-    /// How many were asked and did not answer in time.
+    /// How many were asked and left, or did not answer in time.
     pub missing: usize,
 }
 
@@ -160,8 +160,10 @@ struct Gathered {
     workers: Option<usize>,
     asked: HashSet<ConnectionId>,
     answered: HashSet<ConnectionId>,
+    /// They will not answer any more.
+    gone: HashSet<ConnectionId>,
     replies: Vec<(String, Reply)>,
-    /// Dropped when everybody has answered.
+    /// Dropped when everybody has answered or is gone.
     waiting: Option<oneshot::Sender<()>>,
 }
 
@@ -182,6 +184,13 @@ impl Collector {
         }
     }
 
+    /// A client has left; it may have been asked, though its worker has not said so yet.
+    pub(super) fn gone(&self, connection: ConnectionId) {
+        let mut state = self.lock();
+        state.gone.insert(connection);
+        state.finish();
+    }
+
     pub(super) fn take(&self) -> Answers {
         let mut state = self.lock();
         let missing = state.asked.difference(&state.answered).count();
@@ -195,7 +204,8 @@ impl Collector {
 
 impl Gathered {
     fn finish(&mut self) {
-        if self.workers == Some(0) && self.asked.is_subset(&self.answered) {
+        let is_settled = |asked| self.answered.contains(asked) || self.gone.contains(asked);
+        if self.workers == Some(0) && self.asked.iter().all(is_settled) {
             self.waiting.take();
         }
     }

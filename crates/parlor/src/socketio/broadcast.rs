@@ -89,7 +89,7 @@ impl Broadcast {
         }
     }
 
-    /// Emits and asks everybody for an ack; waits until all have answered or the time is over.
+    /// Emits and asks everybody for an ack; waits until all have answered or left, or the time is over.
     ///
     /// # Errors
     /// The event cannot be written. Clients that do not answer are counted in [`Answers::missing`].
@@ -108,7 +108,7 @@ impl Broadcast {
         async move {
             let _asking = asking;
             emitted.map_err(AckError::Unwritable)?;
-            // Either everybody has answered, or the time is over: what came is the result.
+            // Nobody is left to answer, or the time is over: what came is the result.
             let _ = tokio::time::timeout(timeout, all_there).await;
             Ok(collector.take())
         }

@@ -236,7 +236,7 @@ impl Namespace {
         self.shared.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a socket off the list, unless another one has its id by now.
+    /// Takes a socket off the list, unless another one has its id by now. Nobody waits for its answers any more.
     pub(super) fn remove(&self, socket: &Socket) {
         let mut table = self.table();
         if table.get(socket.id()).is_some_and(|found| found.is(socket)) {
@@ -244,6 +244,8 @@ impl Namespace {
         }
         let empty = table.is_empty();
         drop(table);
+        let asked: Vec<_> = self.asked().values().cloned().collect();
+        asked.iter().for_each(|collector| collector.gone(socket.connection()));
         if empty && self.shared.is_child {
             self.shared.registry.forget(&self.shared.name);
         }

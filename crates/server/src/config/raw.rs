@@ -28,7 +28,7 @@ pub(super) enum Kind {
 }
 
 /// All settings, in the order in which people need them.
-pub(crate) const SETTINGS: [Setting; 9] = [
+pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         name: "listen",
         kind: Kind::Text,
@@ -56,6 +56,41 @@ pub(crate) const SETTINGS: [Setting; 9] = [
         default: "[]",
         example: "origin = [\"https://app.example\"]",
         help: "Pages of these origins may connect besides Parlor's own; may be repeated",
+    },
+    Setting {
+        name: "public_url",
+        kind: Kind::Text,
+        default: "",
+        example: "public_url = \"https://chat.example/\"",
+        help: "Where people find this Parlor if a proxy stands in front of it: its pages may connect, and invitations name it",
+    },
+    Setting {
+        name: "trusted_proxies",
+        kind: Kind::List,
+        default: "[\"127.0.0.0/8\", \"::1/128\"]",
+        example: "trusted_proxies = [\"10.0.0.0/8\"]",
+        help: "Proxies in these networks are believed when they name their clients; limits count for those then. A list takes the place of the default",
+    },
+    Setting {
+        name: "forwarded_in",
+        kind: Kind::Text,
+        default: "\"x-forwarded-for\"",
+        example: "forwarded_in = \"forwarded\"",
+        help: "The header in which they do: x-forwarded-for, or forwarded (RFC 7239). The other one is not read, because clients can write it too",
+    },
+    Setting {
+        name: "tls_certificate",
+        kind: Kind::Text,
+        default: "",
+        example: "tls_certificate = \"/etc/letsencrypt/live/chat.example/fullchain.pem\"",
+        help: "The certificate for https, with those that lead to a known authority; read again when it changes. Needs tls_key",
+    },
+    Setting {
+        name: "tls_key",
+        kind: Kind::Text,
+        default: "",
+        example: "tls_key = \"/etc/letsencrypt/live/chat.example/privkey.pem\"",
+        help: "The certificate's private key",
     },
     Setting {
         name: "recovery",
@@ -157,7 +192,7 @@ impl clap::Args for Flags {
 impl clap::FromArgMatches for Flags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut raw = Raw::new();
-        for setting in &SETTINGS {
+        for setting in SETTINGS {
             let values = match setting.kind {
                 Kind::Switch => matches.get_flag(setting.name).then(|| vec!["true".to_owned()]),
                 _ => matches.get_many::<String>(setting.name).map(|values| values.cloned().collect()),
@@ -185,12 +220,17 @@ fn flag(setting: &Setting) -> Arg {
     let arg = Arg::new(setting.name).long(setting.flag()).help(format!("{} {known}", setting.help));
     match setting.kind {
         Kind::Switch => arg.action(ArgAction::SetTrue),
-        Kind::List => arg.action(ArgAction::Append).value_name("URL"),
+        Kind::List => arg.action(ArgAction::Append).value_name(match setting.name {
+            "trusted_proxies" => "NETWORK",
+            _ => "URL",
+        }),
         Kind::Number => arg.action(ArgAction::Set).value_name("NUMBER"),
         Kind::Text => arg.action(ArgAction::Set).value_name(match setting.name {
             "listen" => "ADDRESS",
             "data" => "DIRECTORY",
             "log" => "FILTER",
+            "public_url" => "URL",
+            "tls_certificate" | "tls_key" => "FILE",
             _ => "NAME",
         }),
     }
@@ -202,7 +242,7 @@ pub(crate) fn print_defaults() -> String {
         "# Parlor's settings at their defaults. Save this as parlor.toml and change what you need; the same names\n\
          # work as flags (--listen) and in the environment (PARLOR_LISTEN), which win over this file in this order.\n",
     );
-    for setting in &SETTINGS {
+    for setting in SETTINGS {
         let line = match setting.default {
             "" => format!("# {}", setting.example),
             default => format!("{} = {default}", setting.name),

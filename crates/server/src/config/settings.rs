@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use parlor::Limits;
+use parlor::{ForwardedIn, Limits, Proxies, Tls};
 use tracing_subscriber::EnvFilter;
 
 use super::Wrong;
@@ -16,7 +16,13 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) data: PathBuf,
     pub(crate) engine: EngineKind,
+    /// Further origins whose pages may connect.
     pub(crate) origins: Vec<String>,
+    /// With a `/` at its end.
+    pub(crate) public_url: Option<String>,
+    pub(crate) proxies: Proxies,
+    /// `None`: plain HTTP.
+    pub(crate) tls: Option<Tls>,
     /// How long a client of Socket.IO may be away and still be recovered. `None`: not at all.
     pub(crate) recovery: Option<Duration>,
     /// `None`: one per core.
@@ -54,6 +60,13 @@ impl Settings {
             engine: value("engine")
                 .parse("is no engine of this version; there are embedded and memory", engine)?,
             origins: value("origin").each("is no origin: scheme, host and port, without a path", origin)?,
+            public_url: value("public_url").optional("is no address of a page", public_url)?,
+            proxies: Proxies {
+                trusted: value("trusted_proxies").each("is no network", |text| text.parse().ok())?,
+                header: value("forwarded_in")
+                    .parse("is no header of these: x-forwarded-for, forwarded", forwarded_in)?,
+            },
+            tls: tls(&value("tls_certificate"), &value("tls_key"))?,
             recovery: value("recovery").optional("is no number of seconds from 1 to 86400", |text| {
                 let seconds = text.parse().ok().filter(|number| (1..=MAX_RECOVERY).contains(number))?;
                 Some(Duration::from_secs(seconds))
@@ -123,6 +136,19 @@ fn engine(text: &str) -> Option<EngineKind> {
     }
 }
 
+/// Both files, or neither.
+fn tls(certificate: &Value<'_>, key: &Value<'_>) -> Result<Option<Tls>, Wrong> {
+    let path = |value: &Value<'_>| value.optional("names no file", |text| Some(PathBuf::from(text)));
+    match (path(certificate)?, path(key)?) {
+        (Some(certificate), Some(key)) => Ok(Some(Tls { certificate, key })),
+        (None, None) => Ok(None),
+        (Some(file), None) => Err(key.wrong(&file.display().to_string(), "needs tls_key beside it")),
+        (None, Some(file)) => {
+            Err(certificate.wrong(&file.display().to_string(), "needs tls_certificate beside it"))
+        }
+    }
+}
+
 /// A browser's `Origin` header has neither path nor trailing slash; a slash that was copied along is forgiven.
 fn origin(text: &str) -> Option<String> {
     let origin = text.strip_suffix('/').unwrap_or(text);
@@ -130,6 +156,24 @@ fn origin(text: &str) -> Option<String> {
     let plain =
         matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains(['/', '?', '#', ' ', '@']);
     plain.then(|| origin.to_lowercase())
+}
+
+/// A page's address; the path is where a proxy puts Parlor.
+fn public_url(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://")?;
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let folder = if path.is_empty() || path.ends_with('/') { path.to_owned() } else { format!("{path}/") };
+    let plain = !path.contains(['?', '#', ' ']);
+    plain.then_some(())?;
+    Some(format!("{}/{folder}", origin(&format!("{scheme}://{host}"))?))
+}
+
+fn forwarded_in(text: &str) -> Option<ForwardedIn> {
+    match text.to_lowercase().as_str() {
+        "x-forwarded-for" => Some(ForwardedIn::XForwardedFor),
+        "forwarded" => Some(ForwardedIn::Forwarded),
+        _ => None,
+    }
 }
 
 fn switch(text: &str) -> Option<bool> {
@@ -158,6 +202,16 @@ mod tests {
         assert_eq!(with("listen", "[::1]:9").unwrap().listen.port(), 9);
         assert_eq!(with("engine", "memory").unwrap().engine, EngineKind::Memory);
         assert_eq!(with("origin", "https://App.example/").unwrap().origins, ["https://app.example"]);
+        for (url, expected) in [
+            ("https://Chat.example", "https://chat.example/"),
+            ("https://chat.example:8443/Chat", "https://chat.example:8443/Chat/"),
+            ("http://10.0.0.1/a/b/", "http://10.0.0.1/a/b/"),
+        ] {
+            assert_eq!(with("public_url", url).unwrap().public_url.as_deref(), Some(expected));
+        }
+        let networks = with("trusted_proxies", "10.0.0.0/8").unwrap().proxies.trusted;
+        assert_eq!(networks, ["10.0.0.0/8".parse().unwrap()]);
+        assert_eq!(with("forwarded_in", "Forwarded").unwrap().proxies.header, ForwardedIn::Forwarded);
         assert_eq!(with("recovery", "120").unwrap().recovery, Some(Duration::from_secs(120)));
         assert_eq!(with("workers", "3").unwrap().workers, Some(3));
         assert_eq!(with("memory", "64").unwrap().memory, Some(64 << 20));
@@ -178,6 +232,21 @@ mod tests {
                 "origin",
                 "app.example",
                 "--origin: \"app.example\" is no origin: scheme, host and port, without a path; an example is origin = [\"https://app.example\"]",
+            ),
+            (
+                "public_url",
+                "https://a/?b",
+                "--public_url: \"https://a/?b\" is no address of a page; an example is public_url = \"https://chat.example/\"",
+            ),
+            (
+                "trusted_proxies",
+                "10.0.0.1/40",
+                "--trusted_proxies: \"10.0.0.1/40\" is no network; an example is trusted_proxies = [\"10.0.0.0/8\"]",
+            ),
+            (
+                "forwarded_in",
+                "x-real-ip",
+                "--forwarded_in: \"x-real-ip\" is no header of these: x-forwarded-for, forwarded; an example is forwarded_in = \"forwarded\"",
             ),
             (
                 "memory",
