@@ -94,6 +94,8 @@ async function pair(server, transports, rooms) {
   const line = await Line.to(server.program.port);
   const ann = await Person.enter(line.url, "ann", { rooms, transports });
   await ann.journal.read("welcome");
+  // A leave is answered when everything before it is written down.
+  await ann.ask("leave", { room: "nowhere" });
   return { line, ann };
 }
 
@@ -142,6 +144,7 @@ test("ten kills in a row lose nothing and double nothing", { skip }, async () =>
   const server = await Server.start();
   const two = await pair(server, ["websocket"], ["a"]);
   assert.equal((await two.ann.ask("join", { room: "b" })).type, "joined");
+  await two.ann.ask("leave", { room: "nowhere" });
   for (let round = 0; round < 10; round++) {
     await server.close();
     await cut(two);
@@ -159,6 +162,23 @@ test("ten kills in a row lose nothing and double nothing", { skip }, async () =>
     bob.close();
   }
   await two.ann.nothingMore();
+});
+
+test("a client that is killed with its server right after a join is in the room or a new one", { skip }, async () => {
+  const server = await Server.start();
+  const two = await pair(server, ["websocket"], ["a"]);
+  for (let round = 0; round < 10; round++) {
+    assert.equal((await two.ann.ask("join", { room: `${round}` })).type, "joined");
+    await server.close();
+    await cut(two);
+    await server.again();
+    const bob = await Person.enter(server.url, "bob");
+    await bob.publish(`${round}`, round);
+    two.line.mend();
+    const [{ recovered }] = await two.ann.journal.read("connect");
+    if (recovered) assert.deepEqual(await two.ann.hears(1), [round]);
+    bob.close();
+  }
 });
 
 test("direct messages are among what was missed, and those that were heard are not", { skip }, async () => {

@@ -1,13 +1,16 @@
 //! What an application may rely on in Socket.IO handlers, with the Rust client on the other side.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parlor::{
     Ack, Auth, ConnectRefused, Data, EventName, Limits, Namespace, Reason, Rest, Running, Server, Socket,
     State,
 };
 use parlor_client::{Error, SocketIo, SocketIoEvent, SocketIoEvents};
+use parlor_engines::{EmbeddedEngine, Settings};
+use parlor_hub::Engine;
+use parlor_testkit::engine_suite::wait;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -188,6 +191,47 @@ async fn whoever_leaves_is_told_about_with_the_reason_and_is_in_no_room() {
     assert_eq!(hear(&mut told).await, ("server namespace disconnect", 1));
     let SocketIoEvent::Disconnected(reason) = next(&mut events).await else { panic!("it was put out") };
     assert_eq!(reason.as_str(), "io server disconnect");
+    server.stop();
+}
+
+#[tokio::test]
+async fn what_is_written_down_follows_a_client_that_hears_nothing_and_is_gone_when_it_leaves() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine: Arc<dyn Engine> = Arc::new(EmbeddedEngine::open(Settings::new(directory.path())).unwrap());
+    let mut server = Server::new();
+    server.engine(Arc::clone(&engine));
+    // It is looked after every second.
+    let all = server
+        .namespace("/")
+        .recover(Duration::from_secs(2))
+        .on("join", async |socket: Socket, ack: Ack| ack.send(&socket.join("hall").is_ok()));
+    let server = listen(server);
+    let (client, _events) = join(&server, "/").await;
+    assert_eq!(ask(&client, "join", json!([])).await, json!([true]));
+    // The ack came when it was written.
+    let records = |engine: &Arc<dyn Engine>| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+        let records = wait(|done| engine.records().list("socketio", "", None, 10, now, done)).unwrap();
+        records.iter().map(|kept| serde_json::from_slice::<Value>(&kept.value).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(records(&engine)[0]["rooms"], json!(["hall"]));
+    assert!(!records(&engine)[0]["passed"].as_str().unwrap().contains(".3."));
+    for n in 0..3 {
+        all.to("nobody").emit("elsewhere", &n).await.unwrap();
+    }
+    let until = async |what: &str, is_so: &dyn Fn(&[Value]) -> bool| {
+        let looking = async {
+            while !is_so(&records(&engine)) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("never {what}"));
+    };
+    let follows =
+        |kept: &[Value]| kept[0]["passed"].as_str().unwrap().contains(".3.") && kept[0]["given"] == 0;
+    until("follows", &follows).await;
+    drop(client);
+    until("gone", &|kept: &[Value]| kept.is_empty()).await;
     server.stop();
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 use parlor_proto::codes::CloseCode;
 use parlor_proto::name::RoomName;
-use parlor_proto::position::{MessageId, Position};
+use parlor_proto::position::MessageId;
 
 use super::{Entry, Event, Quiet, Shard, mark};
 use crate::encode::{self, WireFormat};
@@ -150,8 +150,10 @@ impl Shard {
         let mut encoded = encode::Run::new(run, self.hub.mailboxes.len() > 1, self.hub.engine().life());
         let first =
             run.first().and_then(|publication| publication.place).map_or(u64::MAX, |place| place.offset);
-        if first != u64::MAX {
+        let last = run.last().and_then(|publication| publication.position());
+        if let Some(last) = last {
             room.quiet = Quiet::ended(room.given, room.passed).or(room.quiet);
+            (room.passed, room.given) = (Some(last), last.offset);
         }
         let except = run.first().and_then(|publication| publication.except);
         let mut slow = false;
@@ -182,17 +184,9 @@ impl Shard {
             let slots: Vec<u32> = slots.filter(|&slot| is_cut(&self.entries, slot)).collect();
             slots.into_iter().for_each(|slot| self.cut(slot, CloseCode::SLOW, events));
         }
-        if let Some(position) = run.last().and_then(|publication| publication.position()) {
-            self.passed(key, position, position.offset);
-            self.reached(key, position.offset, events);
+        if let Some(last) = last {
+            self.reached(key, last.offset, events);
         }
-    }
-
-    /// Notes how far the delivery in a room is. `given`: the offset of a publication that everybody got, else 0.
-    fn passed(&mut self, key: RoomKey, position: Position, given: u64) {
-        let Some(room) = self.rooms.get_mut(&key) else { return };
-        room.passed = Some(position);
-        room.given = room.given.max(given);
     }
 
     /// Queues a publication for those whom its selector names, once each, or who are not busy, and says who they are if
@@ -255,7 +249,9 @@ impl Shard {
         }
         slow.into_iter().for_each(|slot| self.cut(slot, CloseCode::SLOW, events));
         if let Some(position) = publication.position() {
-            self.passed(key, position, 0);
+            if let Some(room) = self.rooms.get_mut(&key) {
+                room.passed = Some(position);
+            }
             self.reached(key, position.offset, events);
         }
     }

@@ -180,6 +180,9 @@ impl Native {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         self.tickets.insert(ticket, asked);
+        if let (Some(session), Command::Join { room, .. }) = (&mut self.session, &command) {
+            session.asked(ticket, room);
+        }
         cx.command(ticket, command);
     }
 
@@ -286,9 +289,6 @@ impl Native {
                 encode::published(&mut out, id, of, published.position, published.ack.as_str());
             }
             Reply::Joined(joined) => {
-                if let Some(session) = &mut self.session {
-                    session.joined(&joined);
-                }
                 let entries: Vec<_> = joined.messages.iter().map(|message| entry(message)).collect();
                 let members: Vec<_> = joined.members.list.iter().flatten().map(member).collect();
                 let presence = encode::Presence {
@@ -322,12 +322,7 @@ impl Native {
                 };
                 encode::joined(&mut out, id, &joined);
             }
-            Reply::Left { room } => {
-                if let Some(session) = &mut self.session {
-                    session.left(&room);
-                }
-                encode::left(&mut out, id, &room);
-            }
+            Reply::Left { room } => encode::left(&mut out, id, &room),
             Reply::History { room, page } => {
                 let entries: Vec<_> = page.messages.iter().map(|message| entry(message)).collect();
                 encode::history(&mut out, id, with.map_or(Of::Room(&room), Of::With), &entries, page.more);
@@ -417,6 +412,9 @@ impl Conversation for Native {
 
     fn reply(&mut self, ticket: Ticket, result: Result<Reply, Refusal>, cx: &mut Context<'_>) {
         let Some(asked) = self.tickets.remove(&ticket) else { return };
+        if let Some(session) = &mut self.session {
+            session.answered(ticket, &result);
+        }
         let text = match result {
             Ok(reply) => self.say_reply(&asked, reply),
             Err(refusal) => error(asked.to.id(), &refusal),

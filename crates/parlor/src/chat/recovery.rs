@@ -4,7 +4,7 @@
 //! says the place that it saw last: what is stored behind it in the client's rooms and direct conversations is what it
 //! missed. All of that is read before it is let in; if it is not all there, it is a new connection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,11 +12,13 @@ use std::time::Duration;
 use parlor_hub::engine::{Expect, Head, Range};
 use parlor_hub::policy::{Log as Keeps, Policy};
 use parlor_hub::socketio::Place;
-use parlor_hub::{Hub, Publication, command};
+use parlor_hub::{Hub, Publication, Reply, Ticket, command};
+use parlor_proto::codes::Refusal;
 use parlor_proto::limits::{OUTBOX_BYTES, PAGE_MESSAGES, RESUME_MAX};
 use parlor_proto::name::RoomName;
 use parlor_proto::position::Epoch;
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 use super::accounts::{Login, Stored};
 use super::store::{self, wait};
@@ -48,7 +50,7 @@ pub(super) struct Kept {
 /// Where a room stood when it was joined.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Followed {
-    /// `None`: it keeps nothing.
+    /// `None`: it keeps nothing, or where it stands is not known yet.
     head: Option<Joined>,
     /// The client was given everything up to there at once; otherwise more followed, and nobody knows how far it came.
     whole: bool,
@@ -66,6 +68,9 @@ pub(super) struct Session {
     kept: Kept,
     window: Duration,
     pen: Arc<Pen>,
+    /// Rooms that are being joined, and what they were to the client before.
+    joining: HashMap<RoomName, Option<Followed>>,
+    asked: HashMap<Ticket, RoomName>,
 }
 
 impl Session {
@@ -73,48 +78,81 @@ impl Session {
     pub(super) fn new(hub: &Arc<Hub>, pid: &str, window: Duration, kept: Kept) -> Session {
         let (hub, key) = (Arc::clone(hub), kept::key(CHAT, pid));
         let state = PenState { expect: Expect::Anything, busy: false, done: false, next: None };
-        let session = Session { kept, window, pen: Arc::new(Pen { hub, key, state: Mutex::new(state) }) };
-        session.keep();
-        session
+        let pen = Arc::new(Pen { hub, key, state: Mutex::new(state) });
+        Session { kept, window, pen, joining: HashMap::new(), asked: HashMap::new() }
     }
 
-    pub(super) fn joined(&mut self, joined: &command::Joined) {
-        let at = |head: Head| Joined { epoch: head.epoch.0, offset: head.offset, seq: head.seq };
-        let last = joined.messages.last().and_then(|message| message.place);
-        let whole = last.is_none_or(|last| joined.head.is_some_and(|head| head.offset == last.offset));
-        self.kept.rooms.insert(joined.room.to_string(), Followed { head: joined.head.map(at), whole });
+    /// A room is about to be joined. Until it is known where it stands the connection is not to be recovered: what this
+    /// returns is ready when that is written down, so that the client does not hear of the room before.
+    pub(super) fn joins(&mut self, room: &RoomName) -> impl Future<Output = ()> + Send + 'static {
+        self.begin(room);
+        self.write(self.window + 2 * TEND)
+    }
+
+    fn begin(&mut self, room: &RoomName) {
+        let before = self.kept.rooms.insert(room.to_string(), Followed { head: None, whole: false });
+        self.joining.entry(room.clone()).or_insert(before);
+    }
+
+    /// The join was handed to the hub.
+    pub(super) fn asked(&mut self, ticket: Ticket, room: &RoomName) {
+        self.begin(room);
+        self.asked.insert(ticket, room.clone());
+    }
+
+    /// The hub's answer to a join, if it is one.
+    pub(super) fn answered(&mut self, ticket: Ticket, result: &Result<Reply, Refusal>) {
+        let Some(room) = self.asked.remove(&ticket) else { return };
+        let before = self.joining.remove(&room).flatten();
+        let now = match result {
+            Ok(Reply::Joined(joined)) => Some(Followed::from(joined)),
+            _ => before,
+        };
+        match now {
+            Some(followed) => drop(self.kept.rooms.insert(room.to_string(), followed)),
+            None => drop(self.kept.rooms.remove(room.as_str())),
+        }
         self.keep();
     }
 
-    pub(super) fn left(&mut self, room: &RoomName) {
+    /// A room is about to be left, as soon as that is written down.
+    pub(super) fn leaves(&mut self, room: &RoomName) -> impl Future<Output = ()> + Send + 'static {
         self.kept.rooms.remove(room.as_str());
-        self.keep();
+        self.write(self.window + 2 * TEND)
     }
 
     /// Writes it down for as long as the client is here.
     pub(super) fn keep(&self) {
-        self.write(self.window + 2 * TEND);
+        drop(self.write(self.window + 2 * TEND));
     }
 
     /// The client has gone and may come back.
     pub(super) fn away(&self) {
-        self.write(self.window);
+        drop(self.write(self.window));
     }
 
     /// It will not.
     pub(super) fn forget(&self) {
-        let mut state = self.pen.lock();
-        state.done = true;
-        drop(state);
-        self.pen.write(None, now(&self.pen.hub));
+        self.pen.write(None, now(&self.pen.hub), None);
     }
 
-    fn write(&self, lasts: Duration) {
-        if self.pen.lock().done {
-            return;
-        }
+    fn write(&self, lasts: Duration) -> impl Future<Output = ()> + Send + 'static {
         let value = serde_json::to_vec(&self.kept).unwrap_or_default();
-        self.pen.write(Some(value), now(&self.pen.hub) + lasts.as_millis() as u64);
+        let (written, waits) = oneshot::channel();
+        self.pen.write(Some(value), now(&self.pen.hub) + lasts.as_millis() as u64, Some(written));
+        async move {
+            // Nobody writes any more: then nothing that is no longer true stands there.
+            let _ = waits.await;
+        }
+    }
+}
+
+impl From<&command::Joined> for Followed {
+    fn from(joined: &command::Joined) -> Followed {
+        let at = |head: Head| Joined { epoch: head.epoch.0, offset: head.offset, seq: head.seq };
+        let last = joined.messages.last().and_then(|message| message.place);
+        let whole = last.is_none_or(|last| joined.head.is_some_and(|head| head.offset == last.offset));
+        Followed { head: joined.head.map(at), whole }
     }
 }
 
@@ -130,13 +168,27 @@ struct PenState {
     expect: Expect,
     busy: bool,
     done: bool,
-    next: Option<(Option<Vec<u8>>, u64)>,
+    next: Option<Next>,
+}
+
+/// What is written next; no value takes the record away for good.
+struct Next {
+    value: Option<Vec<u8>>,
+    expires: u64,
+    /// Dropped once it is written.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 impl Pen {
-    fn write(self: &Arc<Self>, value: Option<Vec<u8>>, expires: u64) {
+    fn write(self: &Arc<Self>, value: Option<Vec<u8>>, expires: u64, waits: Option<oneshot::Sender<()>>) {
         let mut state = self.lock();
-        state.next = Some((value, expires));
+        if state.done {
+            return;
+        }
+        state.done = value.is_none();
+        let mut waiting = state.next.take().map(|next| next.waiting).unwrap_or_default();
+        waiting.extend(waits);
+        state.next = Some(Next { value, expires, waiting });
         if !std::mem::replace(&mut state.busy, true) {
             drop(state);
             self.write_next();
@@ -145,23 +197,29 @@ impl Pen {
 
     fn write_next(self: &Arc<Self>) {
         let mut state = self.lock();
-        let Some((value, expires)) = state.next.take() else {
+        let Some(Next { value, expires, waiting }) = state.next.take() else {
             state.busy = false;
             return;
         };
         let expect = state.expect;
         drop(state);
-        let pen = Arc::clone(self);
+        let (pen, removes) = (Arc::clone(self), value.is_none());
         let done = Box::new(move |result| {
             let mut state = pen.lock();
             match result {
                 Ok(Some(version)) => state.expect = Expect::Version(version),
                 Ok(None) => (state.done, state.next) = (true, None),
+                Err(_) if removes => {}
                 Err(refusal) => {
-                    tracing::warn!(%refusal, "a connection would not be recovered after a restart");
+                    tracing::warn!(%refusal, "a connection cannot be recovered");
+                    // Better nothing than what is no longer true.
+                    state.done = true;
+                    let waiting = state.next.take().map(|next| next.waiting).unwrap_or_default();
+                    state.next = Some(Next { value: None, expires, waiting });
                 }
             }
             drop(state);
+            drop(waiting);
             pen.write_next();
         });
         let records = self.hub.engine().records();

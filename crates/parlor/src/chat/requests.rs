@@ -1,6 +1,7 @@
 //! What each command of the native protocol asks of the hub.
 
 use std::borrow::Cow;
+use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -73,11 +74,14 @@ impl Native {
                     wire::Begin::Last(n) => Some(Begin::Last(n)),
                 };
                 let room = RoomName::parse(&room)?;
-                let missed = Missed::of(begin);
-                self.ask(Asked { to, with: None, missed }, Command::Join { room, begin, format: None }, cx);
+                let written = self.session.as_mut().map(|session| session.joins(&room));
+                let asked = Asked { to, with: None, missed: Missed::of(begin) };
+                self.ask_after(written, asked, Command::Join { room, begin, format: None }, cx);
             }
             wire::Command::Leave { room } => {
-                self.ask(asked(to), Command::Leave { room: RoomName::parse(&room)? }, cx);
+                let room = RoomName::parse(&room)?;
+                let written = self.session.as_mut().map(|session| session.leaves(&room));
+                self.ask_after(written, asked(to), Command::Leave { room }, cx);
             }
             wire::Command::Members { room } => {
                 self.ask(asked(to), Command::Members { room: RoomName::parse(&room)? }, cx);
@@ -103,6 +107,23 @@ impl Native {
             }
         }
         Ok(())
+    }
+
+    /// Gives the hub a command, once what it changes is written down.
+    fn ask_after(
+        &mut self,
+        written: Option<impl Future<Output = ()> + Send + 'static>,
+        asked: Asked,
+        command: Command,
+        cx: &mut Context<'_>,
+    ) {
+        let Some(written) = written else { return self.ask(asked, command, cx) };
+        let command = Box::new(command);
+        let then = async move {
+            written.await;
+            Then::Ask(asked, command)
+        };
+        self.start(Box::pin(then), cx);
     }
 
     fn direct(

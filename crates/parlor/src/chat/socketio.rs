@@ -165,7 +165,10 @@ impl ChatSocket {
 
     fn be_in(&mut self, native: Native, cx: &mut Context<'_>) {
         self.deadline = None;
-        self.tend = native.session.is_some().then(|| Box::pin(tokio::time::sleep(recovery::TEND)));
+        if let Some(session) = &native.session {
+            session.keep();
+            self.tend = Some(Box::pin(tokio::time::sleep(recovery::TEND)));
+        }
         self.stage = Stage::In(Box::new(native));
         self.look_after(cx);
     }

@@ -1,8 +1,8 @@
 //! What is kept of recoverable connections in the engine, so that they can come back to another process.
 //!
 //! A record is written when a client enters, when its rooms or its session change, while it is here from time to time,
-//! and when it goes; never for a message. A client has one write under way at most: what changes meanwhile goes with the
-//! next one. Where the engine ends with the process nothing is written.
+//! and when it goes; never for a message. A client has few writes under way: what changes while they are goes into one more.
+//! Where the engine ends with the process nothing is written.
 
 use std::collections::BTreeMap;
 use std::future::Future;

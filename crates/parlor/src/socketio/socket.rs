@@ -64,7 +64,9 @@ struct State {
     session: Session,
     /// `None` where the namespace does not recover, and until the log of it has answered.
     progress: Option<Progress>,
-    keeping: Keeping,
+    /// Records of it that are being written, and whether something has changed that none of them has.
+    writing: u32,
+    changed: bool,
     /// Frames that wait until what was changed before them is written down.
     unsaid: Vec<Bytes>,
     acks: Vec<(u64, oneshot::Sender<Arguments>)>,
@@ -92,16 +94,6 @@ impl State {
     }
 }
 
-/// Whether what is kept of a socket is being written down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Keeping {
-    #[default]
-    Nothing,
-    Writing,
-    /// Something has changed meanwhile.
-    Again,
-}
-
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Stage {
     /// The client waits to be let in.
@@ -115,6 +107,10 @@ enum Stage {
 
 /// Acks of one client that are waited for; a client that never answers must not fill the memory.
 const ACKS: usize = 1_024;
+
+/// Records of one socket that wait for the store: each stands there before what was emitted after it. What changes while
+/// so many wait goes into one more.
+const WRITING: u32 = 16;
 
 /// Frames that wait for the store; a store that stands still must not fill the memory.
 const UNSAID: usize = OUTBOX_MESSAGES;
@@ -277,7 +273,7 @@ impl Socket {
         match state.stage {
             Stage::Entering => state.early.push(Early::Frames(frames)),
             // Who hears that it is in a room can rely on it.
-            Stage::In if state.keeping != Keeping::Nothing => match state.unsaid.len() < UNSAID {
+            Stage::In if state.writing > 0 => match state.unsaid.len() < UNSAID {
                 true if volatile => {}
                 true => state.unsaid.push(frames),
                 false => self.inner.hub.kick(self.inner.connection, CloseCode::SLOW),

@@ -7,7 +7,7 @@ use parlor_hub::Heard;
 use parlor_proto::codes::Refusal;
 use parlor_proto::socketio::Arguments;
 
-use super::{Early, Inner, Keeping, Session, Socket, Stage};
+use super::{Early, Inner, Session, Socket, Stage, WRITING};
 use crate::clock::now;
 use crate::socketio::extract::Rest;
 use crate::socketio::kept;
@@ -48,28 +48,30 @@ impl Socket {
         self.inner.to_be_tended.swap(false, Ordering::Relaxed)
     }
 
-    /// Writes down what it has to be given when it comes back to another process; one write at a time.
+    /// Writes down what it has to be given when it comes back to another process.
     pub(in crate::socketio) fn keep(&self) {
         if self.inner.pid.is_none() || !kept::outlives(&self.inner.hub) {
             return;
         }
-        {
-            let mut state = self.state();
-            match (state.stage, state.keeping) {
-                (Stage::In, Keeping::Nothing) => state.keeping = Keeping::Writing,
-                (Stage::In, _) => return state.keeping = Keeping::Again,
-                _ => return,
-            }
+        let mut state = self.state();
+        if state.stage != Stage::In {
+            return;
         }
+        if state.writing >= WRITING {
+            state.changed = true;
+            return;
+        }
+        state.writing += 1;
+        drop(state);
         self.write_down();
     }
 
     fn write_down(&self) {
         let (Some(pid), Some(away), Some(window)) = (self.pid(), self.away(), self.namespace().window())
         else {
-            return self.written(false);
+            return self.written();
         };
-        let Some(hub) = self.namespace().shared.registry.hub() else { return self.written(false) };
+        let Some(hub) = self.namespace().shared.registry.hub() else { return self.written() };
         let (socket, now) = (self.clone(), now(hub));
         let expires = now + (window + 2 * tend_every(window)).as_millis() as u64;
         let done = Box::new(move |result: Result<_, Refusal>| {
@@ -80,20 +82,22 @@ impl Socket {
                     kept::forget(&socket, pid, now);
                 }
             }
-            socket.written(result.is_ok());
+            socket.written();
         });
         kept::put(self, pid, &away, expires, now, done);
     }
 
     /// What was to be said after the changes can be said, unless there were more of them.
-    fn written(&self, done: bool) {
+    fn written(&self) {
         let mut state = self.state();
-        if done && state.keeping == Keeping::Again && state.stage == Stage::In {
-            state.keeping = Keeping::Writing;
+        if std::mem::take(&mut state.changed) && state.stage == Stage::In {
             drop(state);
             return self.write_down();
         }
-        state.keeping = Keeping::Nothing;
+        state.writing -= 1;
+        if state.writing > 0 {
+            return;
+        }
         for frames in std::mem::take(&mut state.unsaid) {
             self.inner.hub.send(self.inner.connection, frames, false);
         }
