@@ -47,9 +47,29 @@ class Lines(unittest.TestCase):
         return done.stdout
 
     def test_the_backends_line_for_curl(self):
-        (line,) = [block for block in blocks("sh") if block.startswith("curl")]
+        (line,) = [block for block in blocks("sh") if block.startswith("curl localhost")]
         self.assertEqual(json.loads(self.shell(self.here(line)))["type"], "published")
         self.assertEqual(self.hears("data", "sold")["type"], "message")
+
+    def test_the_lines_for_curl(self):
+        (lines,) = [block for block in blocks("sh") if block.startswith("curl -N")]
+        events, poll, send = self.here(lines).splitlines()
+        # It never ends, so it is read while it goes on; `exec` has the signal reach curl itself.
+        listening = subprocess.Popen(["sh", "-c", f"exec {events}"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        try:
+            data = (json.loads(line[6:]) for line in listening.stdout if line.startswith("data: "))
+            self.assertEqual(next(data)["type"], "welcome")
+            self.assertEqual(next(heard for heard in data if heard["type"] == "joined")["room"], "lobby")
+            self.assertEqual(json.loads(self.shell(send))["type"], "published")
+            self.assertEqual(next(heard for heard in data if heard["type"] == "message")["from"], "carl")
+        finally:
+            listening.kill()
+            listening.communicate()
+        self.assertEqual(self.hears("from", "carl")["data"], "hi")
+        polled = json.loads(self.shell(poll))
+        self.assertEqual(polled["messages"][-1]["data"], "hi")
+        again = poll.replace("last=10", f"cursor={polled['cursor']}&wait=0")
+        self.assertEqual(json.loads(self.shell(again))["messages"], [])
 
     def test_the_terminals_lines(self):
         (lines,) = [block for block in blocks("sh") if block.startswith("parlor publish")]

@@ -86,6 +86,62 @@ async function viaWebSocket(name) {
   return member;
 }
 
+/** Publishes by requests, as the second half of the connection with this session, or as nobody's. */
+function viaRequests(session) {
+  return async (data) => {
+    const headers = session ? { "Parlor-Session": session } : {};
+    const answer = await fetch(`${server.url}/send`, { method: "POST", headers, body: JSON.stringify({ type: "publish", room: "hall", data }) });
+    return answer.json();
+  };
+}
+
+/** Server-sent events, or lines: `path` says which. */
+async function viaStream(path) {
+  const member = new Member();
+  const end = new AbortController();
+  const answer = await fetch(`${server.url}${path}?room=hall`, { signal: end.signal });
+  let session, joined;
+  const ready = new Promise((done) => (joined = done));
+  (async () => {
+    let text = "";
+    for await (const piece of answer.body.pipeThrough(new TextDecoderStream())) {
+      const lines = (text + piece).split("\n");
+      text = lines.pop();
+      for (const line of lines) {
+        const object = /^(?:data: )?(\{.*)/.exec(line)?.[1];
+        if (!object) continue;
+        const said = JSON.parse(object);
+        if (said.type === "welcome") session = said.session;
+        if (said.type === "joined") joined();
+        if (said.type === "message") member.hears(said);
+      }
+    }
+  })().catch((error) => assert.equal(error.name, "AbortError"));
+  await within(ready, () => "joined");
+  member.publish = viaRequests(session);
+  member.close = () => end.abort();
+  return member;
+}
+
+/** Long polling. */
+async function viaPoll(name) {
+  const member = new Member();
+  const end = new AbortController();
+  const poll = async (more) => (await fetch(`${server.url}/poll?room=hall${more}`, { signal: end.signal })).json();
+  const { session, cursor } = await poll(`&name=${name}`);
+  (async () => {
+    for (let next = cursor; ; ) {
+      const answer = await poll(`&cursor=${next}`);
+      assert.ok(answer.recovered, JSON.stringify(answer));
+      answer.messages.forEach((message) => member.hears(message));
+      next = answer.cursor;
+    }
+  })().catch((error) => assert.equal(error.name, "AbortError"));
+  member.publish = viaRequests(session);
+  member.close = () => end.abort();
+  return member;
+}
+
 /** A backend, which hears nothing. */
 async function viaHttp() {
   const authorization = `Bearer ${await server.key()}`;
@@ -96,16 +152,19 @@ async function viaHttp() {
   return { publish, close: () => {} };
 }
 
-test("five publishers and five subscribers on different protocols see one order, and nothing is lost", { skip }, async () => {
+test("ten publishers and eight subscribers on every transport see one order, and nothing is lost", { skip }, async () => {
   const members = [
     await viaWebSocket("native"),
     await viaSocketIo("socket", TRANSPORTS.websocket),
     await viaSocketIo("poller", TRANSPORTS.polling),
     await viaSocketIo("riser", TRANSPORTS.upgrade),
+    await viaStream("/sse"),
+    await viaStream("/stream"),
+    await viaPoll("long"),
     await viaWebSocket("other"),
   ];
-  const publishers = [...members.slice(0, 4), await viaHttp()];
-  const each = 40;
+  const publishers = [...members, await viaHttp(), { publish: viaRequests() }];
+  const each = 25;
   const offsets = await Promise.all(publishers.map(async (publisher, who) => {
     const own = [];
     for (let n = 0; n < each; n++) {
@@ -144,6 +203,18 @@ test("commands are events with an ack, refusals are acks, and bytes stay bytes",
   const members = await ann.socket.emitWithAck("members", { room: "hall" });
   assert.ok(members.members.some(({ name }) => name === "bob"));
   [ann, bob, native].forEach((member) => member.close());
+});
+
+test("the line for Socket.IO in the README runs as it stands", { skip }, async () => {
+  const readme = await readFile(new URL("../../README.md", import.meta.url), "utf8");
+  const [line] = /^io\(.*$/m.exec(readme);
+  let socket;
+  const said = new Promise((done) => {
+    const client = (url, options) => (socket = io(url.replace("http://localhost:9527", server.url), { ...options, forceNew: true }));
+    new Function("io", "console", line)(client, { log: done });
+  });
+  assert.deepEqual([(await within(said, () => "the ack")).type, socket.auth], ["published", { name: "dora" }]);
+  socket.close();
 });
 
 test("a taken name is refused with what a program reads, and the client may try again", { skip }, async () => {

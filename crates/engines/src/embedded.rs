@@ -109,11 +109,6 @@ impl EmbeddedEngine {
         })
     }
 
-    /// 128 random bits that name this store and no other.
-    pub fn life(&self) -> [u8; 16] {
-        self.life
-    }
-
     /// Whether the last process that used the store closed it. If not, nothing that was acknowledged is missing.
     pub fn was_clean(&self) -> bool {
         self.clean
@@ -232,8 +227,8 @@ impl Engine for EmbeddedEngine {
     }
 
     fn life(&self) -> u64 {
-        let [first @ .., _, _, _, _, _, _, _, _] = self.life;
-        u64::from_be_bytes(first)
+        // 64 of its 128 random bits are enough for a name.
+        (u128::from_be_bytes(self.life) >> 64) as u64
     }
 
     fn frontier(&self, done: Done<Frontier>) {

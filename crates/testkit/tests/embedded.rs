@@ -19,7 +19,7 @@ use parlor_proto::name::RoomName;
 use parlor_proto::native::key;
 use parlor_proto::position::{Position, Since};
 use parlor_proto::socketio::{Arguments, Binary};
-use parlor_testkit::engine_suite::{Bench, KEEP, MEMORY, START, STORED, author, refused};
+use parlor_testkit::engine_suite::{Bench, KEEP, MEMORY, START, STORED, author, refused, wait};
 use parlor_testkit::process::Process;
 
 fn settings(dir: &Path) -> Settings {
@@ -41,7 +41,8 @@ fn keyed(draft: Draft, key: &str) -> Draft {
 #[test]
 fn a_restart_keeps_places_keys_and_records() {
     let dir = tempfile::tempdir().unwrap();
-    let (positions, seq, ring, version);
+    let (positions, seq, ring, version, life);
+    let frontier = |bench: &Bench| wait(|done| bench.engine.frontier(done)).expect("an answer");
     {
         let bench = bench_at(dir.path());
         bench.try_publish(keyed(bench.draft("room", STORED, "1"), "key")).expect("published");
@@ -55,8 +56,12 @@ fn a_restart_keeps_places_keys_and_records() {
         // After the last stored message, so that its number is not stored with any.
         bench.publish("memory:a", MEMORY, "2");
         seq = bench.head("memory:a", MEMORY).seq;
+        life = bench.engine.life();
+        assert!(frontier(&bench).rings_since < seq);
     }
     let bench = bench_at(dir.path());
+    assert_eq!(bench.engine.life(), life);
+    assert!(frontier(&bench).rings_since >= seq, "what the rings held is gone, and said to be");
     let again = bench.try_publish(keyed(bench.draft("room", STORED, "1"), "key")).expect("answered");
     assert_eq!((again.position, again.duplicate), (Some(positions[0]), true));
     let again =

@@ -204,6 +204,20 @@ pub fn rings_and_stored_rooms_share_one_count(bench: &Bench) {
     assert_eq!(ring.ack, Ack::Memory);
 }
 
+pub fn the_frontier_is_at_what_was_delivered_and_below_what_comes(bench: &Bench) {
+    let frontier = || wait(|done| bench.engine.frontier(done)).expect("an answer");
+    let life = bench.engine.life();
+    let begin = frontier();
+    assert!(begin.rings_since <= begin.last, "{begin:?}");
+    for (room, policy) in [("a", STORED), ("memory:b", MEMORY), ("a", STORED), ("memory:b", MEMORY)] {
+        let before = frontier().last;
+        bench.publish(room, policy, "1");
+        let seq = bench.head(room, policy).seq;
+        assert!(before < seq && seq <= frontier().last, "{room}: {before}, {seq}, {:?}", frontier());
+    }
+    assert_eq!((bench.engine.life(), frontier().rings_since), (life, begin.rings_since));
+}
+
 pub fn a_stopped_engine_refuses(bench: &Bench) {
     for _ in 0..100 {
         bench.post(bench.draft("room", STORED, "1"));
