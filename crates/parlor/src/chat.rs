@@ -13,6 +13,7 @@ mod requests;
 mod send;
 mod socketio;
 pub(crate) mod store;
+mod ticket;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -150,7 +151,7 @@ impl Chat {
                 .or(Some(ConnectionId::new(0, u16::MAX, 0))),
             POLL => form_urlencoded::parse(uri.query()?.as_bytes())
                 .find(|(key, _)| key == "cursor")
-                .and_then(|(_, text)| poll::Ticket::parse(&text).ok()?.session),
+                .and_then(|(_, text)| ticket::Ticket::parse(&text).ok()?.session),
             _ => None,
         }
     }

@@ -4,7 +4,7 @@
 //! and says `joined`. An event's id is a cursor only if everything before it, in every room of the request, stands before
 //! it in the stream: so the ids of what is published begin when all of them are live (`hub::shard::Event::Settled`).
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use parlor_hub::encode::WireFormat;
 use parlor_hub::engine::{Begin, Frontier, Lost};
 use parlor_hub::policy::Log;
-use parlor_hub::{Publication, Reply, Ticket};
+use parlor_hub::{Publication, Reply, command};
 use parlor_net::{Context, Conversation, Exchange, Incoming, Opened, Opening};
 use parlor_proto::codes::{CloseCode, Refusal};
 use parlor_proto::name::RoomName;
@@ -24,7 +24,8 @@ use parlor_proto::sse;
 use super::gap::{self, Gap, Torn};
 use super::inbox;
 use super::native::{Missed, Native, Wire};
-use super::{Chat, LAST_EVENT_ID, Wishes, poll};
+use super::ticket::Ticket;
+use super::{Chat, LAST_EVENT_ID, Wishes};
 
 struct Follow {
     native: Native,
@@ -58,7 +59,7 @@ pub(super) async fn open(chat: &Chat, events: bool, opening: Opening) -> Result<
     // A browser that comes back repeats its URL: what it has seen since is in the header.
     let given = opening.headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok());
     let cursor = given.filter(|given| !given.is_empty()).or(wishes.cursor.as_deref());
-    let cursor = cursor.map(poll::Ticket::parse).transpose()?.map(|ticket| ticket.cursor);
+    let cursor = cursor.map(Ticket::parse).transpose()?.map(|ticket| ticket.cursor);
     let (login, rooms) = chat.identify(now, wishes).await?;
     let author = Some(login.author().clone());
     let inbox = inbox::unread(&chat.hub, &login, now).await?;
@@ -79,14 +80,8 @@ pub(super) async fn open(chat: &Chat, events: bool, opening: Opening) -> Result<
 
 /// The rooms in their order, each where it was named first.
 pub(super) fn each_once<B>(rooms: impl Iterator<Item = (RoomName, B)>) -> Vec<(RoomName, B)> {
-    let mut seen = HashMap::new();
-    let mut kept = Vec::new();
-    for (room, begin) in rooms {
-        if seen.insert(room.clone(), ()).is_none() {
-            kept.push((room, begin));
-        }
-    }
-    kept
+    let mut seen = HashSet::new();
+    rooms.filter(|(room, _)| seen.insert(room.clone())).collect()
 }
 
 impl Follow {
@@ -186,7 +181,7 @@ impl Conversation for Follow {
 
     fn receive(&mut self, _message: Incoming<'_>, _cx: &mut Context<'_>) {}
 
-    fn reply(&mut self, ticket: Ticket, result: Result<Reply, Refusal>, cx: &mut Context<'_>) {
+    fn reply(&mut self, ticket: command::Ticket, result: Result<Reply, Refusal>, cx: &mut Context<'_>) {
         if let Ok(Reply::Joined(joined)) = &result
             && let Some(head) = joined.head
         {

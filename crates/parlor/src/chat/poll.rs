@@ -5,7 +5,7 @@
 //! Everybody else has a session, which the cursor names: `CURSOR~SESSION~SEEN`. It is kept for a while after the last
 //! answer; what was fetched from it is kept until a poll shows by `SEEN` that it arrived.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,79 +18,23 @@ use parlor_hub::policy::Log;
 use parlor_hub::{Command, ConnectionId, Hub, Publication, Reply};
 use parlor_net::{Answer, Context, Conversation, Exchange, Incoming, Opened, Opening};
 use parlor_proto::codes::{CloseCode, Code, Refusal};
-use parlor_proto::limits::{
-    OUTBOX_BYTES, PAGE_MESSAGES, POLL_WAIT, POLL_WAIT_MAX, POLLS_HELD, PRESENCE_GRACE, PRESENCE_GRACE_POLL,
-};
+use parlor_proto::limits::{OUTBOX_BYTES, PAGE_MESSAGES, POLLS_HELD, PRESENCE_GRACE, PRESENCE_GRACE_POLL};
 use parlor_proto::name::RoomName;
 use parlor_proto::native::encode;
-use parlor_proto::position::Cursor;
+use parlor_proto::position::{Cursor, MessageId};
 use tokio::time::{Sleep, sleep};
 
 use super::gap::{self, Torn};
 use super::native::{Native, Wire, error};
-use super::{Chat, POLL, Wishes, follow, inbox};
-
-/// What a poll gives as `cursor`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ticket {
-    pub(super) cursor: Cursor,
-    /// The connection whose outbox is the poller's.
-    pub(super) session: Option<ConnectionId>,
-    /// Batches of its outbox that have arrived.
-    seen: u64,
-}
-
-impl Ticket {
-    /// Any transport's cursor.
-    pub(super) fn parse(text: &str) -> Result<Ticket, Refusal> {
-        let bad = || {
-            let sentence = "this is no cursor of this server; send one exactly as it came, or none";
-            Refusal::new(Code::BadMessage, sentence)
-        };
-        let mut parts = text.split('~');
-        let cursor = parts.next().unwrap_or_default().parse().map_err(|_| bad())?;
-        let Some(session) = parts.next() else { return Ok(Ticket { cursor, session: None, seen: 0 }) };
-        let session = Some(ConnectionId::parse(session).ok_or_else(bad)?);
-        let seen = parts.next().and_then(|seen| seen.parse().ok()).ok_or_else(bad)?;
-        if parts.next().is_some() { Err(bad()) } else { Ok(Ticket { cursor, session, seen }) }
-    }
-
-    fn text(self) -> String {
-        match self.session {
-            Some(session) => format!("{}~{session}~{}", self.cursor, self.seen),
-            None => self.cursor.to_string(),
-        }
-    }
-}
-
-/// What a request asks.
-struct Wish {
-    rooms: Vec<(RoomName, Option<Begin>)>,
-    ticket: Option<Ticket>,
-    wait: Duration,
-}
-
-impl Wish {
-    fn read(wishes: &Wishes) -> Result<Wish, Refusal> {
-        let begins = wishes.begins()?;
-        let rooms = follow::each_once(wishes.room_names()?.into_iter().zip(begins));
-        let ticket = wishes.cursor.as_deref().map(Ticket::parse).transpose()?;
-        let wait = match &wishes.wait {
-            None => POLL_WAIT,
-            Some(wait) => Duration::from_secs(wait.parse().map_err(|_| {
-                Refusal::new(Code::BadMessage, "wait is a number of seconds: &wait=25, or &wait=0")
-            })?),
-        };
-        Ok(Wish { rooms, ticket, wait: wait.min(POLL_WAIT_MAX) })
-    }
-}
+use super::ticket::{Ticket, Wish};
+use super::{Chat, POLL, Wishes, inbox};
 
 struct Poller {
     chat: Chat,
     /// Who it is, if it has a session.
     native: Option<Native>,
     /// The rooms that it is in for its polls.
-    joined: HashMap<RoomName, ()>,
+    joined: HashSet<RoomName>,
     joins: u64,
     held: Vec<Held>,
     /// Lines that were fetched last and have not been shown to have arrived.
@@ -140,7 +84,7 @@ pub(super) async fn open(chat: &Chat, opening: Opening) -> Result<Opened, Refusa
     let poller = Poller {
         chat: chat.clone(),
         native,
-        joined: HashMap::new(),
+        joined: HashSet::new(),
         joins: 0,
         held: Vec::new(),
         batch,
@@ -182,7 +126,7 @@ impl Poller {
     fn enter(&mut self, wish: &Wish, cx: &mut Context<'_>) {
         let left: Vec<_> = self
             .joined
-            .keys()
+            .iter()
             .filter(|room| wish.rooms.iter().all(|(other, _)| other != *room))
             .cloned()
             .collect();
@@ -191,7 +135,7 @@ impl Poller {
             self.command(Command::Leave { room }, cx);
         }
         for (room, _) in &wish.rooms {
-            if self.joined.insert(room.clone(), ()).is_none() {
+            if self.joined.insert(room.clone()) {
                 let logged = self.chat.hub.policy(room).log != Log::None;
                 let format = Some(if logged { WireFormat::Bell } else { WireFormat::Fetched });
                 self.command(Command::Join { room: room.clone(), begin: None, format }, cx);
@@ -225,7 +169,7 @@ impl Poller {
             held.reading = None;
             let late =
                 held.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(&mut task).is_ready());
-            let lines = cx.queued() > 0 || held.wish.ticket.is_none_or(|ticket| ticket.seen < self.batches);
+            let lines = cx.queued() > 0 || seen(&held.wish, session) < self.batches;
             let gone = session.is_some() && held.wish.ticket.is_some_and(|ticket| ticket.session != session);
             let now =
                 held.wish.ticket.is_none() || gone || held.wish.wait.is_zero() || held.answer.is_unwanted();
@@ -271,18 +215,16 @@ impl Poller {
 
     fn answer(&mut self, held: Held, read: Option<Read>, cx: &mut Context<'_>) {
         let Held { answer, wish, .. } = held;
-        let seen = wish.ticket.map_or(0, |ticket| ticket.seen);
         let mut body = b"{\"messages\":[".to_vec();
         let read = read.unwrap_or_else(|| {
             let life = self.chat.hub.engine().life();
-            let none = Cursor { life, seq: 0, id: parlor_proto::position::MessageId::NIL };
+            let none = Cursor { life, seq: 0, id: MessageId::NIL };
             let cursor = wish.ticket.map_or(none, |ticket| ticket.cursor);
             Read { messages: Vec::new(), cursor, lost: Vec::new() }
         });
         let session = self.native.is_some().then(|| cx.connection());
         if session.is_some() {
-            let of_this = wish.ticket.is_some_and(|ticket| ticket.session == session);
-            if !answer.is_unwanted() && (seen >= self.batches || !of_this && self.batch.is_empty()) {
+            if !answer.is_unwanted() && seen(&wish, session) >= self.batches {
                 self.batch = cx.take_queued(OUTBOX_BYTES);
                 self.batches += u64::from(!self.batch.is_empty());
             }
@@ -374,6 +316,11 @@ fn read(hub: &Arc<Hub>, wish: &Wish) -> Reading {
     })
 }
 
+/// The batches of this session that a request shows to have arrived.
+fn seen(wish: &Wish, session: Option<ConnectionId>) -> u64 {
+    wish.ticket.filter(|ticket| ticket.session == session).map_or(0, |ticket| ticket.seen)
+}
+
 fn refuse(answer: Answer, refusal: &Refusal) {
     answer.json(refusal.code.status(), error(None, refusal));
 }
@@ -426,7 +373,10 @@ impl Conversation for Poller {
             }
             return;
         }
-        if let Err(refusal) = result {
+        // A room may have been left by a command before.
+        if let Err(refusal) = result
+            && refusal.code != Code::NotJoined
+        {
             self.joined.clear();
             self.held.drain(..).for_each(|held| refuse(held.answer, &refusal));
             self.rest(cx);
@@ -457,23 +407,6 @@ impl Conversation for Poller {
     fn closed(&mut self, code: u16, reason: &str, cx: &mut Context<'_>) {
         if let Some(native) = &mut self.native {
             native.closed(code, reason, cx);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ticket_is_read_as_it_was_written_and_is_a_cursor_too() {
-        let cursor: Cursor = "k3-42-01K0X1PB1X008J4CT4ANK7F24S".parse().unwrap();
-        let session = Some(ConnectionId::new(7, 1, 2));
-        for ticket in [Ticket { cursor, session: None, seen: 0 }, Ticket { cursor, session, seen: 9 }] {
-            assert_eq!(Ticket::parse(&ticket.text()), Ok(ticket));
-        }
-        for text in ["", "x", "k3.42.01K0X1PB1X008J4CT4ANK7F24S", "k3-0-0~", "k3-0-0~x~1", "k3-0-0~~1"] {
-            assert_eq!(Ticket::parse(text).map_err(|refusal| refusal.code), Err(Code::BadMessage), "{text}");
         }
     }
 }

@@ -1,0 +1,84 @@
+//! `Ticket`: what a poll gives as `cursor`; `Wish`: what a request for one asks.
+
+use std::time::Duration;
+
+use parlor_hub::ConnectionId;
+use parlor_hub::engine::Begin;
+use parlor_proto::codes::{Code, Refusal};
+use parlor_proto::limits::{POLL_WAIT, POLL_WAIT_MAX};
+use parlor_proto::name::RoomName;
+use parlor_proto::position::Cursor;
+
+use super::{Wishes, follow};
+
+/// What a poll gives as `cursor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket {
+    pub(super) cursor: Cursor,
+    /// The connection whose outbox is the poller's.
+    pub(super) session: Option<ConnectionId>,
+    /// Batches of its outbox that have arrived.
+    pub(super) seen: u64,
+}
+
+impl Ticket {
+    /// Any transport's cursor.
+    pub(super) fn parse(text: &str) -> Result<Ticket, Refusal> {
+        let bad = || {
+            let sentence = "this is no cursor of this server; send one exactly as it came, or none";
+            Refusal::new(Code::BadMessage, sentence)
+        };
+        let mut parts = text.split('~');
+        let cursor = parts.next().unwrap_or_default().parse().map_err(|_| bad())?;
+        let Some(session) = parts.next() else { return Ok(Ticket { cursor, session: None, seen: 0 }) };
+        let session = Some(ConnectionId::parse(session).ok_or_else(bad)?);
+        let seen = parts.next().and_then(|seen| seen.parse().ok()).ok_or_else(bad)?;
+        if parts.next().is_some() { Err(bad()) } else { Ok(Ticket { cursor, session, seen }) }
+    }
+
+    pub(super) fn text(self) -> String {
+        match self.session {
+            Some(session) => format!("{}~{session}~{}", self.cursor, self.seen),
+            None => self.cursor.to_string(),
+        }
+    }
+}
+
+/// What a request asks.
+pub(super) struct Wish {
+    pub(super) rooms: Vec<(RoomName, Option<Begin>)>,
+    pub(super) ticket: Option<Ticket>,
+    pub(super) wait: Duration,
+}
+
+impl Wish {
+    pub(super) fn read(wishes: &Wishes) -> Result<Wish, Refusal> {
+        let begins = wishes.begins()?;
+        let rooms = follow::each_once(wishes.room_names()?.into_iter().zip(begins));
+        let ticket = wishes.cursor.as_deref().map(Ticket::parse).transpose()?;
+        let wait = match &wishes.wait {
+            None => POLL_WAIT,
+            Some(wait) => Duration::from_secs(wait.parse().map_err(|_| {
+                Refusal::new(Code::BadMessage, "wait is a number of seconds: &wait=25, or &wait=0")
+            })?),
+        };
+        Ok(Wish { rooms, ticket, wait: wait.min(POLL_WAIT_MAX) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_is_read_as_it_was_written_and_is_a_cursor_too() {
+        let cursor: Cursor = "k3-42-01K0X1PB1X008J4CT4ANK7F24S".parse().unwrap();
+        let session = Some(ConnectionId::new(7, 1, 2));
+        for ticket in [Ticket { cursor, session: None, seen: 0 }, Ticket { cursor, session, seen: 9 }] {
+            assert_eq!(Ticket::parse(&ticket.text()), Ok(ticket));
+        }
+        for text in ["", "x", "k3.42.01K0X1PB1X008J4CT4ANK7F24S", "k3-0-0~", "k3-0-0~x~1", "k3-0-0~~1"] {
+            assert_eq!(Ticket::parse(text).map_err(|refusal| refusal.code), Err(Code::BadMessage), "{text}");
+        }
+    }
+}
