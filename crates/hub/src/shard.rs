@@ -221,6 +221,13 @@ impl Shard {
         self.users.entry(author.user).or_default().push(id.slot());
     }
 
+    /// Has a connection spoken to in another format from now on, except in rooms that it is in.
+    pub fn speak(&mut self, id: ConnectionId, format: WireFormat) {
+        if let Some(entry) = self.entry_mut(id) {
+            entry.format = format;
+        }
+    }
+
     /// Takes a connection out of its rooms and from its account: from now on it gets only what is sent to it alone.
     pub fn leave_everything(&mut self, id: ConnectionId, now: u64) {
         let heard = self.heard_of_logs(id);

@@ -289,6 +289,11 @@ impl Context<'_> {
         self.shard.outbox(self.connection.slot()).map_or(0, |outbox| outbox.len())
     }
 
+    /// Has the peer spoken to in another format than its path's, in rooms that are joined later.
+    pub fn speak(&mut self, format: WireFormat) {
+        self.shard.speak(self.connection, format);
+    }
+
     /// Stops reading from the peer, or goes on. What it sends meanwhile waits in the system's buffers and then at
     /// its own side.
     pub fn pause_reading(&mut self, paused: bool) {

@@ -11,6 +11,7 @@ use parlor_proto::limits::STREAM_RETRY;
 use parlor_proto::{json, sse};
 
 use crate::application::{Opened, Route};
+use crate::polling;
 use crate::takeover::{self, Accepted, Role, Start, Unattached, Way};
 
 /// How a stream is written.
@@ -91,6 +92,12 @@ pub(crate) async fn open(
     stream: Stream,
 ) -> Result<Accepted, Box<Response<Body>>> {
     takeover::check_origin(way.front, &request.headers)?;
+    // A page of another origin asks before it shows its token.
+    if request.method == Method::OPTIONS {
+        let mut response = polling::preflight(&request.headers);
+        allow(response.headers_mut(), request.headers.get(header::ORIGIN));
+        return Err(Box::new(response));
+    }
     if request.method != Method::GET {
         return Err(Box::new(takeover::refuse_method("GET")));
     }

@@ -183,6 +183,8 @@ struct Wishes {
     cursor: Option<String>,
     /// How long a poll is held.
     wait: Option<String>,
+    /// A poller wants to be greeted as on a WebSocket, and has a session whoever it is.
+    welcome: bool,
 }
 
 impl Wishes {
@@ -205,6 +207,7 @@ impl Wishes {
             last: None,
             cursor: None,
             wait: None,
+            welcome: false,
         };
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*key {
@@ -215,6 +218,7 @@ impl Wishes {
                 "last" => wishes.last = Some(value.into_owned()),
                 "cursor" if !value.is_empty() => wishes.cursor = Some(value.into_owned()),
                 "wait" => wishes.wait = Some(value.into_owned()),
+                "welcome" => wishes.welcome = value == "1",
                 "v" => wishes.version = Some(value.into_owned()),
                 _ => {}
             }

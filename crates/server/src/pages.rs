@@ -1,4 +1,4 @@
-//! The chat page and the browser client, embedded in the binary.
+//! The chat page, the browser client and its examples, embedded in the binary.
 
 use std::net::SocketAddr;
 
@@ -28,12 +28,17 @@ pub(crate) fn router(info: Info) -> Router {
         .route("/", get(|| async { file(&CHAT, "index.html") }))
         .route("/chat/info.json", get(move |headers| describe(info.clone(), headers)))
         .route("/chat/{*path}", get(|Path(path): Path<String>| async move { file(&CHAT, &path) }))
-        .route("/sdk/{*path}", get(|Path(path): Path<String>| async move { file(&SDK, &path) }))
+        .route("/sdk", get(|| async { Redirect::permanent("sdk/") }))
+        .route("/sdk/", get(|| async { file(&SDK, "index.html") }))
+        .route("/sdk/{*path}", get(|Path(path): Path<String>| async move { (FOR_ALL, file(&SDK, &path)) }))
         .route("/favicon.ico", get(|| async { Redirect::permanent("chat/icon.svg") }))
         .route("/health/live", get(|| async { "ok\n" }))
         .route("/health/ready", get(|| async { "ok\n" }))
         .fallback(|| async { (StatusCode::NOT_FOUND, "There is nothing here. The chat is at /.\n") })
 }
+
+/// Pages of other origins may load the client; whether they may connect is checked when they do.
+const FOR_ALL: [(HeaderName, &str); 1] = [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
 
 /// Only what the page itself needs: no inline code, no other hosts.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; \

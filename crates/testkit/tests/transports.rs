@@ -204,6 +204,28 @@ fn a_poll_is_held_until_something_comes() {
 }
 
 #[test]
+fn a_poller_that_asks_is_greeted_and_told_what_a_socket_is_told() {
+    let server = server();
+    let first = get(&server, "/poll?welcome=1");
+    let (welcome, session) = (&first.body["messages"][0], first.body["session"].as_str().unwrap());
+    assert_eq!((&welcome["type"], &welcome["session"]), (&json!("welcome"), &json!(session)));
+    assert!(welcome["token"].is_string(), "{welcome}");
+    let header = format!("Parlor-Session: {session}");
+    let join = json!({"type":"join","room":"lobby","id":1}).to_string();
+    let joined = request(server.address(), "POST", "/send", &[&header], &join);
+    assert_eq!((&joined.body["type"], &joined.body["id"]), (&json!("joined"), &json!(1)));
+    publish(&server, "lobby", "hi");
+    let (mut kinds, mut cursor) = (Vec::new(), first.body["cursor"].as_str().unwrap().to_owned());
+    while !(kinds.contains(&json!("message")) && kinds.contains(&json!("presence"))) {
+        let next = get(&server, &format!("/poll?cursor={cursor}"));
+        kinds.extend(next.body["messages"].as_array().unwrap().iter().map(|said| said["type"].clone()));
+        assert!(!kinds.contains(&json!("welcome")), "it is said once");
+        cursor = fetched(&next).1;
+    }
+    server.stop();
+}
+
+#[test]
 fn what_has_no_log_waits_for_a_poller_until_it_shows_that_it_arrived() {
     let server = server();
     let first = get(&server, "/poll?name=bob&room=live:x&room=talk");
@@ -302,13 +324,15 @@ fn pages_and_methods_are_refused_with_codes() {
     }
     let page = format!("Origin: http://{}", server.address());
     let wants = "Access-Control-Request-Headers: parlor-session";
-    let preflight = request(server.address(), "OPTIONS", "/send", &[&page, wants], "");
-    assert_eq!(preflight.status, 204);
-    assert!(
-        preflight.head.contains("access-control-allow-headers: parlor-session\r\n"),
-        "{}",
-        preflight.head
-    );
+    for path in ["/sse", "/stream", "/poll", "/send"] {
+        let preflight = request(server.address(), "OPTIONS", path, &[&page, wants], "");
+        assert_eq!(preflight.status, 204, "{path}");
+        assert!(
+            preflight.head.contains("access-control-allow-headers: parlor-session\r\n"),
+            "{}",
+            preflight.head
+        );
+    }
     server.stop();
 }
 

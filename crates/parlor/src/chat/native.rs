@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::iter;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use parlor_hub::encode::{WireFormat, entry, member};
 use parlor_hub::engine::{Begin, Lost};
 use parlor_hub::rate::Bucket;
-use parlor_hub::{Author, Command, Hub, Reply, Ticket, socketio};
+use parlor_hub::{Author, Command, ConnectionId, Hub, Reply, Ticket, socketio};
 use parlor_net::{Context, Conversation, Exchange, Incoming};
 use parlor_proto::codes::{CloseCode, Code, Refusal};
 use parlor_proto::limits::{BAD_REQUESTS, COMMAND_RATE, PENDING_CALLS, PUBLISH_RATE};
@@ -149,6 +150,38 @@ impl Native {
         let rooms = self.greeting.iter_mut().flat_map(|greeting| &mut greeting.rooms);
         rooms.zip(begins).for_each(|(room, begin)| room.1 = begin);
         self
+    }
+
+    /// Who it is, and then the conversations with something unread. It is said once.
+    pub(super) fn greet(&mut self, session: ConnectionId) -> Vec<Vec<u8>> {
+        let Some(greeting) = self.greeting.take() else { return Vec::new() };
+        let mut out = Vec::with_capacity(256);
+        // From here on only its hash is needed.
+        let token = self.login.token.take();
+        let author = self.login.author();
+        let welcome = encode::Welcome {
+            session: &session.to_string(),
+            user: &author.user,
+            name: &author.name,
+            token: token.as_deref(),
+            server: concat!("parlor/", env!("CARGO_PKG_VERSION")),
+        };
+        encode::welcome(&mut out, &welcome);
+        let unread = greeting.inbox.iter().map(|unread| {
+            let entries: Vec<_> = unread.page.messages.iter().map(|message| entry(message)).collect();
+            let joined = encode::Joined {
+                of: Of::With(member(&unread.with)),
+                head: Some(unread.head.position()),
+                recovered: None,
+                messages: &entries,
+                presence: None,
+                unread: Some(unread.count),
+            };
+            let mut out = Vec::with_capacity(512);
+            encode::joined(&mut out, None, &joined);
+            out
+        });
+        iter::once(out).chain(unread).collect()
     }
 
     /// Joins a room unasked, as the request that opened the connection wants it.
@@ -366,36 +399,12 @@ const PENDING: usize = PENDING_CALLS * 8;
 
 impl Conversation for Native {
     fn opened(&mut self, cx: &mut Context<'_>) {
-        let Some(greeting) = self.greeting.take() else { return };
-        let mut out = Vec::with_capacity(256);
-        let author = self.login.author();
-        let session = cx.connection().to_string();
-        let welcome = encode::Welcome {
-            session: &session,
-            user: &author.user,
-            name: &author.name,
-            token: self.login.token.as_deref(),
-            server: concat!("parlor/", env!("CARGO_PKG_VERSION")),
-        };
-        encode::welcome(&mut out, &welcome);
-        self.say(&To::default(), out, cx);
-        // It was said once; from here on only the hash is needed.
-        self.login.token = None;
-        for unread in &greeting.inbox {
-            let entries: Vec<_> = unread.page.messages.iter().map(|message| entry(message)).collect();
-            let joined = encode::Joined {
-                of: Of::With(member(&unread.with)),
-                head: Some(unread.head.position()),
-                recovered: None,
-                messages: &entries,
-                presence: None,
-                unread: Some(unread.count),
-            };
-            let mut out = Vec::with_capacity(512);
-            encode::joined(&mut out, None, &joined);
-            self.say(&To::default(), out, cx);
+        let rooms =
+            self.greeting.as_mut().map_or_else(Vec::new, |greeting| std::mem::take(&mut greeting.rooms));
+        for object in self.greet(cx.connection()) {
+            self.say(&To::default(), object, cx);
         }
-        for (room, begin) in greeting.rooms {
+        for (room, begin) in rooms {
             self.join(room, begin, None, Missed::of(begin), cx);
         }
     }

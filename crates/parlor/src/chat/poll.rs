@@ -33,6 +33,8 @@ struct Poller {
     chat: Chat,
     /// Who it is, if it has a session.
     native: Option<Native>,
+    /// It is told so, as on every connection that stays.
+    greet: bool,
     /// The rooms that it is in for its polls.
     joined: HashSet<RoomName>,
     joins: u64,
@@ -69,13 +71,16 @@ pub(super) async fn open(chat: &Chat, opening: Opening) -> Result<Opened, Refusa
     let wishes = Wishes::read(&opening);
     let wish = Wish::read(&wishes)?;
     let unlogged = wish.rooms.iter().any(|(room, _)| chat.hub.policy(room).log == Log::None);
+    let greet = wishes.welcome;
     let mut batch = Vec::new();
-    let native = if wishes.name.is_some() || wishes.token.is_some() || unlogged {
+    let native = if greet || wishes.name.is_some() || wishes.token.is_some() || unlogged {
         let (login, _) = chat.identify(now, wishes).await?;
-        for unread in inbox::unread(&chat.hub, &login, now).await? {
-            unread.page.messages.iter().for_each(|message| write_line(&mut batch, message));
+        let inbox = inbox::unread(&chat.hub, &login, now).await?;
+        if !greet {
+            let messages = inbox.iter().flat_map(|unread| &unread.page.messages);
+            messages.for_each(|message| write_line(&mut batch, |line| encode::entry(line, &entry(message))));
         }
-        Some(Native::new(chat.clone(), login, Wire::Native, Vec::new(), Vec::new(), now))
+        Some(Native::new(chat.clone(), login, Wire::Native, Vec::new(), inbox, now))
     } else {
         None
     };
@@ -84,6 +89,7 @@ pub(super) async fn open(chat: &Chat, opening: Opening) -> Result<Opened, Refusa
     let poller = Poller {
         chat: chat.clone(),
         native,
+        greet,
         joined: HashSet::new(),
         joins: 0,
         held: Vec::new(),
@@ -94,9 +100,9 @@ pub(super) async fn open(chat: &Chat, opening: Opening) -> Result<Opened, Refusa
     Ok(Opened { conversation: Box::new(poller), author, protocol: None })
 }
 
-fn write_line(out: &mut Vec<u8>, message: &Publication) {
+fn write_line(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
-    encode::entry(out, &entry(message));
+    write(out);
     parlor_proto::json::one_line(&mut out[start..]);
     out.push(b'\n');
 }
@@ -170,7 +176,8 @@ impl Poller {
             let late =
                 held.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(&mut task).is_ready());
             let lines = cx.queued() > 0 || seen(&held.wish, session) < self.batches;
-            let gone = session.is_some() && held.wish.ticket.is_some_and(|ticket| ticket.session != session);
+            // A session that is over must not seem to be held: whoever names it has to begin anew.
+            let gone = held.wish.ticket.is_some_and(|ticket| ticket.session != session);
             let now =
                 held.wish.ticket.is_none() || gone || held.wish.wait.is_zero() || held.answer.is_unwanted();
             match read {
@@ -340,7 +347,16 @@ fn write_end(body: &mut Vec<u8>, ticket: Ticket, lost: &[(RoomName, Lost)]) {
 }
 
 impl Conversation for Poller {
-    fn opened(&mut self, _cx: &mut Context<'_>) {}
+    fn opened(&mut self, cx: &mut Context<'_>) {
+        if let Some(native) = self.native.as_mut().filter(|_| self.greet) {
+            // Whoever is greeted is told who comes and goes as well.
+            cx.speak(WireFormat::Lines);
+            for object in native.greet(cx.connection()) {
+                write_line(&mut self.batch, |line| line.extend_from_slice(&object));
+            }
+            self.batches = 1;
+        }
+    }
 
     fn receive(&mut self, _message: Incoming<'_>, _cx: &mut Context<'_>) {}
 
