@@ -2,14 +2,12 @@
 import { Emitter } from "../sdk/emitter.js";
 import { Conversation, parseAddress } from "./conversation.js";
 import { Outage } from "./outage.js";
-import { tab } from "./prefs.js";
 import { newLine } from "./rows.js";
 
 /** @typedef {import("../sdk/parlor.js").Parlor} Parlor */
 /** @typedef {import("../sdk/parlor.js").ParlorError} ParlorError */
 /** @typedef {import("./log.js").Item} Item */
 /** What changed and is to be drawn anew: the list of conversations, the open one, who is here, the connection, who writes. @typedef {"list" | "talk" | "people" | "notice" | "typing"} Topic */
-/** @typedef {{place: string, key: string, data: import("../sdk/wire.js").Json, time: number, user: string | undefined}} Unsent */
 
 /** Messages in one page of history: about three screens. */
 const PAGE = 50;
@@ -41,7 +39,7 @@ export class App {
     for (const name of own.get("talks", [])) this.#make("d", name);
     const asked = parseAddress(location.hash) ?? { kind: /** @type {const} */ ("r"), name: "lobby" };
     this.current = this.conversation(asked.kind, asked.name);
-    for (const unsent of tab.get("unsent", /** @type {Unsent[]} */ ([]))) this.#resend(unsent);
+    parlor.unsent().then((all) => all.forEach((unsent) => this.#resend(unsent)));
   }
 
   /** The conversation of that name; a new one is joined and remembered. @param {import("./conversation.js").Kind} kind @param {string} name */
@@ -128,7 +126,6 @@ export class App {
   /** @param {Conversation} conversation @param {Item} item */
   drop(conversation, item) {
     conversation.log.remove(item.key ?? "");
-    this.#forgetUnsent(item.key ?? "");
     this.changed("talk");
   }
 
@@ -204,7 +201,6 @@ export class App {
     this.parlor.close();
     this.parlor.forget();
     for (const name of ["rooms", "talks", ...[...this.conversations.keys()].map((key) => `draft.${key}`)]) this.own.set(name, undefined);
-    tab.set("unsent", undefined);
   }
 
   /** Draws these anew before the next frame, however often that is asked. @param {Topic[]} topics */
@@ -245,35 +241,27 @@ export class App {
     const { parlor } = this;
     const key = /** @type {string} */ (item.key);
     const keeps = conversation.kind === "d" || (parlor.rooms.get(conversation.name)?.keeps ?? true);
-    if (keeps) this.#keepUnsent({ place: conversation.key, key, data: item.data, time: item.time, user: item.user });
     // Where nothing is kept the echo could not be told from a second message, so there is none.
     const sent = conversation.kind === "d" ? parlor.direct(conversation.name, item.data, { key })
       : parlor.publish(conversation.name, item.data, keeps ? { key } : { echo: false });
+    this.#await(conversation, key, sent);
+  }
+
+  /** @param {Conversation} conversation @param {string} key @param {Promise<import("../sdk/wire.js").Published>} sent */
+  #await(conversation, key, sent) {
+    const { parlor } = this;
     sent.then(
-      (published) => {
-        conversation.log.confirm(key, published, { user: parlor.user, from: parlor.name });
-        this.#forgetUnsent(key);
-      },
+      (published) => conversation.log.confirm(key, published, { user: parlor.user, from: parlor.name }),
       (error) => conversation.log.fail(key, error),
     ).then(() => this.changed("talk", "notice"));
   }
 
-  /** What this tab had not sent when it was reloaded goes out with its old key, so it cannot be doubled. @param {Unsent} unsent */
-  #resend({ place, key, data, time, user }) {
-    const conversation = this.conversations.get(place);
-    if (!conversation) return this.#forgetUnsent(key);
-    this.#deliver(conversation, conversation.log.send({ key, data, time, user, from: this.parlor.name }));
-  }
-
-  /** @param {Unsent} unsent */
-  #keepUnsent(unsent) {
-    const others = tab.get("unsent", /** @type {Unsent[]} */ ([])).filter(({ key }) => key !== unsent.key);
-    tab.set("unsent", [...others, unsent]);
-  }
-
-  /** @param {string} gone */
-  #forgetUnsent(gone) {
-    tab.set("unsent", tab.get("unsent", /** @type {Unsent[]} */ ([])).filter(({ key }) => key !== gone));
+  /** What was not sent when the page was left goes out with its old key, so it cannot be doubled. @param {import("../sdk/parlor.js").Unsent} unsent */
+  #resend({ room, to, key, data, time, sent }) {
+    const conversation = room === undefined ? this.conversation("d", to ?? "") : this.conversation("r", room);
+    conversation.log.send({ key, data, time, user: this.parlor.user, from: this.parlor.name });
+    this.#await(conversation, key, sent);
+    this.changed("talk", "notice");
   }
 
   #tellRead() {

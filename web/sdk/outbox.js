@@ -7,6 +7,9 @@ import { ParlorError } from "./error.js";
  * @typedef {object} Item
  * @property {Command} command
  * @property {boolean} sent  on the present connection, its reply is awaited
+ * @property {number} attempts  on any connection
+ * @property {boolean} restored  a page before this one wrote it, and may have sent it
+ * @property {Promise<Published>} answer
  * @property {(published: Published) => void} resolve
  * @property {(error: ParlorError) => void} reject
  */
@@ -30,6 +33,7 @@ export class Outbox {
    * @param {(command: Command, done: import("./requests.js").Done) => void} tools.ask  one attempt on the present connection
    * @param {() => boolean} tools.isOpen
    * @param {() => void} tools.stuck  a reply did not come: the connection is dead
+   * @param {(command: Command) => void} tools.renew  gives it another key
    * @param {import("./link.js").Clock} tools.clock
    */
   constructor(tools) {
@@ -46,13 +50,37 @@ export class Outbox {
    * @returns {Promise<Published>} what the server says about it, however many connections that takes
    */
   put(command) {
-    return new Promise((resolve, reject) => {
-      if (this.#items.length >= CAPACITY) {
-        return reject(new ParlorError("queue_full", `${CAPACITY} messages already wait for a connection`));
-      }
-      this.#items.push({ command, sent: false, resolve, reject });
-      this.pump();
-    });
+    const known = this.#find(command.key);
+    if (known) return known.answer;
+    if (this.#items.length >= CAPACITY) {
+      return Promise.reject(new ParlorError("queue_full", `${CAPACITY} messages already wait for a connection`));
+    }
+    const item = newItem(command, false);
+    this.#items.push(item);
+    this.pump();
+    return item.answer;
+  }
+
+  /**
+   * What a page before this one had no answer for goes first, in its order.
+   * @param {Command[]} commands
+   * @returns {Promise<Published>[]}
+   */
+  restore(commands) {
+    const items = commands.map((command) => this.#find(command.key) ?? newItem(command, true));
+    this.#items = [...items, ...this.#items.filter((item) => !items.includes(item))];
+    return items.map(({ answer }) => answer);
+  }
+
+  /** Whoever this is now did not write what was restored. @param {ParlorError} error */
+  disown(error) {
+    const items = this.#items.filter(({ restored }) => restored);
+    for (const item of items) this.#settle(item, () => item.reject(error));
+  }
+
+  /** @param {string | undefined} key */
+  #find(key) {
+    return key === undefined ? undefined : this.#items.find(({ command }) => command.key === key);
   }
 
   /** Sends what may be sent now. */
@@ -86,6 +114,7 @@ export class Outbox {
   /** @param {Item} item */
   #attempt(item) {
     item.sent = true;
+    item.attempts++;
     this.tools.ask(item.command, {
       resolve: (published) => {
         this.#window = Math.min(WINDOW, this.#window + 1);
@@ -104,6 +133,11 @@ export class Outbox {
     // A room that keeps nothing cannot tell a retry from a second message, so it refuses keys altogether.
     if (error.code === "no_log" && item.command.key !== undefined) {
       delete item.command.key;
+      return this.pump();
+    }
+    // The wait was longer than the server remembers keys. What it sees for the first time cannot be stored twice.
+    if (error.code === "key_expired" && item.attempts === 1 && !item.restored) {
+      this.tools.renew(item.command);
       return this.pump();
     }
     this.#settle(item, () => item.reject(error));
@@ -133,4 +167,11 @@ export class Outbox {
     this.tools.clock.clearTimeout(this.#pause);
     this.#pause = null;
   }
+}
+
+/** @param {Command} command @param {boolean} restored @returns {Item} */
+function newItem(command, restored) {
+  const item = /** @type {Item} */ ({ command, restored, sent: false, attempts: 0 });
+  item.answer = new Promise((resolve, reject) => Object.assign(item, { resolve, reject }));
+  return item;
 }

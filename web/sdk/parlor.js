@@ -1,13 +1,16 @@
 // The browser client of Parlor: stays connected, sends each message once, misses none. See README.md beside this file.
-import { AccountStore } from "./account.js";
+import { AccountStore, Memory } from "./account.js";
 import { Emitter } from "./emitter.js";
 import { ParlorError } from "./error.js";
+import { Database, Kept } from "./kept.js";
 import { newKey } from "./key.js";
 import { Link } from "./link.js";
+import { Events, Poll } from "./listener.js";
 import { Outbox } from "./outbox.js";
 import { Requests } from "./requests.js";
 import { Room } from "./room.js";
 import { Talks } from "./talks.js";
+import { WAYS, Ways } from "./ways.js";
 
 export { ParlorError };
 
@@ -20,20 +23,25 @@ export { ParlorError };
 
 /**
  * @typedef {object} Options
- * @property {string} [url]  of `/ws`, as ws:, wss:, http: or https:; by default the page's own server
+ * @property {string} [url]  of `/ws`, as ws:, wss:, http: or https:; by default the page's own server. `sse`, `poll` and
+ *   `send` are beside it
  * @property {string} [name]  what people should call this user; without one, a guest with a made-up name
  * @property {string} [token]  proves an account; by default the one in `store`
  * @property {import("./account.js").Store | null} [store]  where name and token are kept; localStorage by default
+ * @property {import("./kept.js").Keeper | null} [unsent]  where unsent messages survive a reload; IndexedDB by default, and
+ *   nowhere if `store` is null
  * @property {string[]} [rooms]  rooms to join at once
  * @property {number} [last]  how many older messages of those rooms to ask for (0)
  * @property {number} [timeout]  milliseconds to wait for a reply (10,000)
+ * @property {import("./ways.js").Way[]} [ways]  how it may connect, the best first; all three by default
  * @property {typeof WebSocket} [WebSocket]  another implementation, for runtimes without one
+ * @property {typeof fetch} [fetch]  another implementation, for tests
  * @property {import("./link.js").Clock} [clock]  another clock, for tests
  * @property {() => number} [random]  another source of jitter, for tests
  */
 
 /**
- * @typedef {object} Events
+ * @typedef {object} Happenings
  * @property {State} state  the connection's phase changed
  * @property {import("./wire.js").Welcome} welcome  connected, as this user
  * @property {Joined & {resumed: boolean}} joined  in a room; after a break `resumed` is true, and if then `recovered` is
@@ -48,6 +56,11 @@ export { ParlorError };
  * @property {ParlorError & {room?: string}} error  a refusal that no promise carries
  */
 
+/**
+ * A message that a page before this one had no answer for. It is sent again with its key; `sent` is the server's answer.
+ * @typedef {{key: string, time: number, room?: string, to?: string, data: Json, event?: string, sent: Promise<Published>}} Unsent
+ */
+
 /** A typing notice is shown for five seconds, so one in two seconds keeps it up. */
 const TYPING_EVERY_MS = 2_000;
 
@@ -58,7 +71,10 @@ const SYSTEM_CLOCK = {
   clearTimeout: (timer) => globalThis.clearTimeout(timer),
 };
 
-/** @extends {Emitter<Events>} */
+/** Browsers that are not sure say true. */
+const isOnline = () => globalThis.navigator?.onLine !== false;
+
+/** @extends {Emitter<Happenings>} */
 export class Parlor extends Emitter {
   /** This account's id, once welcomed. @type {string | undefined} */
   user = undefined;
@@ -71,6 +87,7 @@ export class Parlor extends Emitter {
 
   #options;
   #clock;
+  #ways;
   #accounts;
   /** @type {string | undefined} */
   #token;
@@ -78,6 +95,15 @@ export class Parlor extends Emitter {
   #requests;
   #outbox;
   #talks;
+  #kept;
+  /** Whose messages are kept. @type {string | undefined} */
+  #account = undefined;
+  /** What was kept is known and stands in the queue. */
+  #restored = false;
+  /** @type {(unsent: Unsent[]) => void} */
+  #tellUnsent = () => {};
+  /** @type {Promise<Unsent[]>} */
+  #unsent = new Promise((resolve) => (this.#tellUnsent = resolve));
   /** @type {Map<string, number>} when the last typing notice of a room was sent */
   #typed = new Map();
 
@@ -86,25 +112,33 @@ export class Parlor extends Emitter {
     super();
     this.#options = options;
     this.#clock = options.clock ?? SYSTEM_CLOCK;
-    this.#accounts = new AccountStore(options.store === undefined ? (globalThis.localStorage ?? null) : options.store);
+    const memory = new Memory(options.store === undefined ? (globalThis.localStorage ?? null) : options.store);
+    this.#accounts = new AccountStore(memory);
     const known = this.#accounts.load();
     const sameName = options.name === undefined || options.name === known.name;
     this.#token = options.token ?? (sameName ? known.token : undefined);
+    this.#ways = new Ways({
+      list: (options.ways ?? WAYS).filter((way) => way !== "websocket" || this.#WebSocket !== undefined),
+      memory,
+      server: () => this.#url().origin,
+      now: this.#clock.now,
+    });
     this.#link = new Link(
       {
-        address: () => this.#address(),
+        dial: (way) => this.#dial(way),
         frame: (frame) => this.#receive(frame),
         down: () => this.#down(),
         state: (state) => this.emit("state", state),
         again: (end) => this.#forgetToken(end),
       },
-      { clock: this.#clock, random: options.random ?? Math.random, WebSocket: options.WebSocket ?? globalThis.WebSocket },
+      { clock: this.#clock, random: options.random ?? Math.random, ways: this.#ways, isOnline },
     );
     this.#requests = new Requests(this.#link, this.#clock, options.timeout ?? 10_000);
     this.#outbox = new Outbox({
       ask: (command, done) => this.#requests.post(command, false, done),
-      isOpen: () => this.#link.isOpen,
+      isOpen: () => this.#link.isOpen && this.#restored,
       stuck: () => this.#link.fail("no reply"),
+      renew: (command) => this.#renew(command),
       clock: this.#clock,
     });
     this.#talks = new Talks({
@@ -114,6 +148,14 @@ export class Parlor extends Emitter {
       lost: (talk, reason) => this.emit("lost", { with: talk.name, with_user: talk.user, reason }),
       me: () => this.user,
     });
+    const keeper = memory.store === null || !globalThis.indexedDB ? null : new Database(globalThis.indexedDB);
+    this.#kept = new Kept({
+      keeper: options.unsent === undefined ? keeper : options.unsent,
+      server: () => this.#url().href,
+      now: this.#clock.now,
+    });
+    // Somebody else's token tells only at the welcome whose it is.
+    if (sameName && options.token === undefined && known.user !== undefined) this.#restore(known.user);
     for (const room of options.rooms ?? []) this.rooms.set(room, new Room(room, { last: options.last ?? 0 }));
   }
 
@@ -125,6 +167,14 @@ export class Parlor extends Emitter {
   /** How many messages still wait for the server's answer. */
   get waiting() {
     return this.#outbox.size;
+  }
+
+  /**
+   * What earlier pages of this account had not sent; known at once to whoever was here before, else at the welcome.
+   * @returns {Promise<Unsent[]>}
+   */
+  unsent() {
+    return this.#unsent;
   }
 
   /**
@@ -141,8 +191,8 @@ export class Parlor extends Emitter {
       const done = (settle) => (off.forEach((stop) => stop()), settle());
     });
     this.#link.open();
-    globalThis.addEventListener?.("online", this.#nudge);
-    globalThis.document?.addEventListener("visibilitychange", this.#nudge);
+    globalThis.addEventListener?.("online", this.#online);
+    globalThis.document?.addEventListener("visibilitychange", this.#looked);
     return welcome;
   }
 
@@ -154,8 +204,8 @@ export class Parlor extends Emitter {
 
   /** Disconnects for good. Messages that wait are rejected with `closed`. */
   close() {
-    globalThis.removeEventListener?.("online", this.#nudge);
-    globalThis.document?.removeEventListener("visibilitychange", this.#nudge);
+    globalThis.removeEventListener?.("online", this.#online);
+    globalThis.document?.removeEventListener("visibilitychange", this.#looked);
     this.#link.close();
     const error = new ParlorError("closed", "the client was closed");
     this.#outbox.close(error);
@@ -209,7 +259,7 @@ export class Parlor extends Emitter {
     const keeps = this.rooms.get(room)?.keeps ?? true;
     // A message ends what was being written; the next key press begins something new.
     this.#typed.delete(room);
-    return this.#outbox.put({ ...command, key: key ?? (keeps ? this.newKey() : undefined) });
+    return this.#put({ ...command, key: key ?? (keeps ? this.newKey() : undefined) });
   }
 
   /**
@@ -221,7 +271,7 @@ export class Parlor extends Emitter {
    */
   async direct(to, data, { event, key } = {}) {
     this.#checkSize(data);
-    return this.#outbox.put({ type: "direct", to, data, event, key: key ?? this.newKey() });
+    return this.#put({ type: "direct", to, data, event, key: key ?? this.newKey() });
   }
 
   /** A key for one message, for applications that keep unsent messages themselves. */
@@ -277,22 +327,87 @@ export class Parlor extends Emitter {
     return (await this.#requests.ask({ type: "call", method, data }, { repeat: false })).data;
   }
 
-  /** Forgets who this was: the next connection is somebody else. */
+  /** Forgets who this was, and what they had not sent: the next connection is somebody else. */
   forget() {
-    this.#accounts.forget();
+    this.#accounts.save(null);
     this.#token = undefined;
+    if (this.#account === undefined) return;
+    this.#kept.of(this.#account).then((all) => all.forEach(({ key }) => this.#kept.remove(key)));
+    this.#account = undefined;
   }
 
-  #nudge = () => globalThis.document?.visibilityState !== "hidden" && this.#link.nudge();
+  /** Queues a message, and keeps it until the server has answered or the application has closed the client. @param {import("./outbox.js").Command} command */
+  #put(command) {
+    const answer = this.#outbox.put(command);
+    if (command.key === undefined || this.#account === undefined) return answer;
+    this.#kept.add(this.#account, command);
+    return this.#answered(command, answer);
+  }
 
-  /** @returns {{url: string, protocols: string[]}} */
-  #address() {
-    const base = this.#options.url ?? new URL("/ws", globalThis.location.href).href;
-    const url = new URL(base.replace(/^http/, "ws"));
+  /** @param {import("./outbox.js").Command} command @param {Promise<Published>} answer */
+  #answered(command, answer) {
+    const forget = () => command.key !== undefined && this.#kept.remove(command.key);
+    answer.then(forget, (error) => error.code !== "closed" && forget());
+    return answer;
+  }
+
+  /** @param {import("./outbox.js").Command} command */
+  #renew(command) {
+    if (command.key !== undefined) this.#kept.remove(command.key);
+    command.key = this.newKey();
+    if (this.#account !== undefined) this.#kept.add(this.#account, command);
+  }
+
+  /** @param {string} user */
+  #restore(user) {
+    this.#account = user;
+    // Without a database nothing waits, not even for the next turn.
+    if (this.#kept.tools.keeper === null) return this.#restoredAll([]);
+    this.#kept.of(user).then((all) => this.#restoredAll(all));
+  }
+
+  /** @param {import("./kept.js").Waiting[]} all */
+  #restoredAll(all) {
+    const answers = this.#outbox.restore(all.map(({ command }) => command));
+    const unsent = all.map(({ key, time, command }, at) => {
+      const { room, to, data, event } = command;
+      const sent = this.#answered(command, answers[at]);
+      return { key, time, room, to, data, event, sent };
+    });
+    this.#restored = true;
+    this.#tellUnsent(unsent);
+    this.#outbox.pump();
+  }
+
+  /** A network is there, and perhaps another one. */
+  #online = () => (this.#ways.forget(), this.#link.nudge());
+
+  #looked = () => {
+    if (globalThis.document.visibilityState !== "hidden") this.#link.nudge();
+    else if (this.#requests.size === 0) this.#link.improve();
+  };
+
+  get #WebSocket() {
+    return this.#options.WebSocket ?? globalThis.WebSocket;
+  }
+
+  /** Of `/ws`, over HTTP. */
+  #url() {
+    return new URL((this.#options.url ?? new URL("/ws", globalThis.location.href).href).replace(/^ws/, "http"));
+  }
+
+  /** @param {import("./ways.js").Way} way @returns {import("./link.js").Socket} */
+  #dial(way) {
+    const url = this.#url();
     const name = this.#options.name ?? this.#accounts.load().name;
     // The name counts when the token's account is no longer there. A token never stands in an address, which logs keep.
     if (name !== undefined) url.searchParams.set("name", name);
-    return { url: url.href, protocols: ["parlor.v1", ...(this.#token ? [`parlor.token.${this.#token}`] : [])] };
+    const token = this.#token;
+    if (way !== "websocket") {
+      return new (way === "sse" ? Events : Poll)({ url, token }, this.#options.fetch ?? globalThis.fetch);
+    }
+    const protocols = ["parlor.v1", ...(token ? [`parlor.token.${token}`] : [])];
+    return new this.#WebSocket(url.href.replace(/^http/, "ws"), protocols);
   }
 
   /** @param {import("./wire.js").Frame} frame */
@@ -325,7 +440,8 @@ export class Parlor extends Emitter {
     this.maxData = welcome.limits?.data ?? this.maxData;
     const shown = this.#token;
     this.#token = welcome.token ?? this.#token;
-    if (this.#token) this.#accounts.save({ name: welcome.name, token: this.#token });
+    if (this.#token) this.#accounts.save({ name: welcome.name, token: this.#token, user: welcome.user });
+    this.#own(welcome.user);
     if (this.#link.isOpen) return void this.emit("welcome", welcome);
     this.#link.welcomed();
     // Showing the token is what keeps a new name for its guest after the connection ends.
@@ -337,6 +453,13 @@ export class Parlor extends Emitter {
     this.#talks.catchUp();
     this.#requests.opened();
     this.#outbox.pump();
+  }
+
+  /** What is kept belongs to an account, not to whoever sits here next. @param {string} user */
+  #own(user) {
+    if (this.#account === undefined && !this.#restored) return this.#restore(user);
+    if (this.#account !== user) this.#outbox.disown(new ParlorError("unauthenticated", "it was written by another account"));
+    this.#account = user;
   }
 
   #isNamed() {
@@ -376,11 +499,13 @@ export class Parlor extends Emitter {
     this.#tellPresence(room);
     if (room.reachedHead()) this.emit("caughtup", { room: room.name, count: 0 });
     for (const message of joined.messages ?? []) this.#message(/** @type {Message} */ (message));
+    for (const frame of room.held.splice(0)) this.#receive(frame);
   }
 
   /** @param {Room} room @param {ParlorError} error */
   #joinRefused(room, error) {
     room.asked = false;
+    room.held = [];
     if (error.code === "disconnected" || error.code === "closed") return;
     if (error.code === "timeout") return this.#link.fail("no reply");
     if (error.retryAfter !== undefined || error.code === "busy" || error.code === "unavailable") {
@@ -402,6 +527,7 @@ export class Parlor extends Emitter {
   #message(message) {
     if (message.event === "typing" && message.offset === undefined) return this.emit("typing", message);
     const room = this.rooms.get(message.room);
+    if (room?.asked) return void room.held.push(message);
     if (!room?.accept(message)) return;
     this.emit("message", message);
     if (room.reachedHead()) this.emit("caughtup", { room: room.name, count: room.caughtUp });
@@ -410,7 +536,8 @@ export class Parlor extends Emitter {
   /** @param {import("./wire.js").Presence} change */
   #presence(change) {
     const room = this.rooms.get(change.room);
-    if (!room || !room.joined) return;
+    if (room?.asked) return void room.held.push(change);
+    if (!room?.joined) return;
     const result = room.change(change);
     if (result === "gap") this.members(room.name).then((list) => (room.replace(list), this.#tellPresence(room)), () => {});
     if (result !== "old") this.#tellPresence(room);

@@ -25,6 +25,11 @@ export class Requests {
     this.timeout = timeout;
   }
 
+  /** How many have no reply yet. */
+  get size() {
+    return this.#waiting.size;
+  }
+
   /**
    * Sends a command now, or as soon as the link is open, and promises its reply. A command that may be repeated (it only
    * reads) is sent again on the next connection; one that may not is rejected with `disconnected` when the connection ends.

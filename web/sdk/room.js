@@ -24,6 +24,9 @@ export class Room {
   joined = false;
   /** Whether a join has been sent and not yet answered. */
   asked = false;
+  /** What was said in it before that answer came: where the two travel on different lines, either may be first. The wait for an
+   * answer is short, so this is too. @type {import("./wire.js").Frame[]} */
+  held = [];
   /** Whether messages that were missed during a break are still arriving. */
   catchingUp = false;
   /** How many of them have arrived since that join. */

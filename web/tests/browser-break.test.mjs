@@ -1,7 +1,7 @@
 // The server dies while people type: nothing is lost, nothing doubled, and the page says what it did.
 import assert from "node:assert/strict";
 import test, { after, afterEach, before } from "node:test";
-import { Server, hears, openBrowser, person, problems, say, texts, tryNow, until } from "./helper.mjs";
+import { Server, hears, openBrowser, person, problems, say, stored, texts, tryNow, until } from "./helper.mjs";
 
 let browser, server;
 before(async () => {
@@ -14,12 +14,6 @@ after(async () => {
   await browser?.close();
   assert.deepEqual(problems, []);
 });
-
-/** Texts that people wrote, with their offsets, once all of them are stored. */
-async function stored(page) {
-  await until(() => page.locator(".message.sending, .message.failed").count(), (count) => count === 0, "every message being stored");
-  return page.locator(".message[data-offset]").evaluateAll((elements) => elements.map((element) => [Number(element.dataset.offset), element.querySelector(".text").textContent]));
-}
 
 test("killed three times while two people type: every message once, in one order, on both pages and on disk", async () => {
   server = await Server.start();

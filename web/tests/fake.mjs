@@ -89,3 +89,50 @@ export function fakeStore(initial = {}) {
     removeItem: (key) => void values.delete(key),
   };
 }
+
+/** The same for bodies and streams, which wait for more than promises. */
+async function read() {
+  await new Promise((resolve) => setImmediate(resolve));
+  await settle();
+}
+
+/** A `fetch` whose requests are kept in `asked`, the latest last; the test plays the server. */
+export function fakeFetch() {
+  const asked = [];
+  const fetch = (url, { method = "GET", headers = {}, body, signal }) =>
+    new Promise((resolve, reject) => {
+      const { pathname, searchParams } = new URL(url);
+      let stream;
+      signal.addEventListener("abort", () => (reject(new Error("aborted")), stream?.error(new Error("aborted"))));
+      asked.push({
+        path: pathname, query: Object.fromEntries(searchParams), method, headers, body: body && JSON.parse(body), signal,
+        async answer(json, status = 200) {
+          resolve(new Response(typeof json === "string" ? json : JSON.stringify(json), { status }));
+          await read();
+        },
+        /** Answers with an event stream that goes on. */
+        async stream() {
+          const body = new ReadableStream({ start: (controller) => (stream = controller) });
+          resolve(new Response(body, { headers: { "content-type": "text/event-stream" } }));
+          await read();
+        },
+        /** Bytes of the stream, in pieces as the network gives them. */
+        async bytes(...pieces) {
+          for (const piece of pieces) stream.enqueue(new TextEncoder().encode(piece));
+          await read();
+        },
+        async say(...frames) {
+          await this.bytes(...frames.map((frame) => `data: ${JSON.stringify(frame)}\n\n`));
+        },
+        async end() {
+          stream.close();
+          await read();
+        },
+        async fail() {
+          reject(new TypeError("Failed to fetch"));
+          await read();
+        },
+      });
+    });
+  return { fetch, asked, last: (path) => asked.findLast((request) => request.path === path) };
+}

@@ -76,8 +76,8 @@ export function watch(page) {
   page.setDefaultTimeout(PATIENCE);
   page.on("pageerror", (error) => problems.push(`${error.message}\n${error.stack}`));
   page.on("console", (message) => {
-    // A refused connection is what an outage looks like; everything else is a fault, above all a broken policy.
-    if (message.type() === "error" && !/WebSocket connection to|ERR_CONNECTION_REFUSED/.test(message.text())) problems.push(message.text());
+    // Refused connections, and sessions that are over, are what an outage looks like; everything else is a fault, above all a broken policy.
+    if (message.type() === "error" && !/WebSocket connection to|ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET|status of 40[13]/.test(message.text())) problems.push(message.text());
   });
   return page;
 }
@@ -127,6 +127,12 @@ export async function hears(page, text) {
 /** The texts of all messages, oldest first. */
 export function texts(page) {
   return page.locator(".message .text").allInnerTexts();
+}
+
+/** Texts that people wrote, with their offsets, once all of them are stored. */
+export async function stored(page) {
+  await until(() => page.locator(".message.sending, .message.failed").count(), (count) => count === 0, "every message being stored");
+  return page.locator(".message[data-offset]").evaluateAll((elements) => elements.map((element) => [Number(element.dataset.offset), element.querySelector(".text").textContent]));
 }
 
 /** Waits until `check` holds for what `look` gives; fails with what it gave last. */

@@ -15,7 +15,7 @@ function setUp(options = {}) {
   const clock = new FakeClock();
   const Socket = fakeWebSocket();
   const store = options.store ?? fakeStore();
-  const parlor = new Parlor({ url: "http://chat.test/ws", clock, WebSocket: Socket, store, random: () => 0.5, ...options });
+  const parlor = new Parlor({ url: "http://chat.test/ws", ways: ["websocket"], clock, WebSocket: Socket, store, random: () => 0.5, ...options });
   const events = [];
   for (const name of ["state", "welcome", "joined", "message", "direct", "caughtup", "presence", "typing", "read", "lost", "error"]) {
     parlor.on(name, (event) => events.push([name, event]));
@@ -60,7 +60,7 @@ test("the address carries the name, the subprotocol carries the token, and never
   const { Socket, parlor, store } = await connected();
   assert.equal(Socket.last.url, "ws://chat.test/ws?name=ann");
   assert.deepEqual(Socket.last.protocols, ["parlor.v1"]);
-  assert.deepEqual(JSON.parse(store.getItem("parlor.account")), { name: "ann", token: "t1" });
+  assert.deepEqual(JSON.parse(store.getItem("parlor.account")), { name: "ann", token: "t1", user: "g1" });
   parlor.close();
 
   const again = setUp({ store });
