@@ -1,3 +1,4 @@
+// A message for one person.
 import { Parlor } from "../parlor.js";
 
 const url = new URL("../../ws", import.meta.url).href;

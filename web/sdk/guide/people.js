@@ -1,3 +1,4 @@
+// Who is in a room, and who is writing.
 import { Parlor } from "../parlor.js";
 
 const url = new URL("../../ws", import.meta.url).href;

@@ -1,3 +1,4 @@
+// What is said during a break arrives after it.
 import { Parlor } from "../parlor.js";
 
 const url = new URL("../../ws", import.meta.url).href;
@@ -11,7 +12,9 @@ export async function run(say) {
   reader.on("message", ({ offset, data }) => say("reader got", offset, data));
   await Promise.all([reader.connect(), writer.connect()]);
   await reader.join(room);
+  const heard = new Promise((resolve) => reader.once("message", resolve));
   await writer.publish(room, "before the break");
+  await heard; // an answer to the writer does not wait for readers
 
   reader.close();
   await writer.publish(room, "during the break");

@@ -1,10 +1,12 @@
+// Two lines to be in a room, and one to say something there.
 import { Parlor } from "../parlor.js";
 
 const url = new URL("../../ws", import.meta.url).href;
 
 /** @param {(...words: any[]) => void} say */
 export async function run(say) {
-  const parlor = new Parlor({ url, store: null }); // store: null forgets this guest; leave it out to stay the same one
+  // store: null forgets this guest; leave it out to stay the same one.
+  const parlor = new Parlor({ url, store: null });
   parlor.on("message", ({ from, data }) => say(`${from}:`, data));
   const { name } = await parlor.connect();
   say("connected as", name);

@@ -1,3 +1,4 @@
+// What is written before there is a connection is sent once there is one.
 import { Parlor } from "../parlor.js";
 
 const url = new URL("../../ws", import.meta.url).href;

@@ -1,3 +1,4 @@
+// One room, reached in each of the three ways.
 import { Parlor } from "../parlor.js";
 
 const url = new URL("../../ws", import.meta.url).href;

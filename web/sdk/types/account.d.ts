@@ -1,3 +1,4 @@
+// The types of account.js, made from its code.
 /** @typedef {{name?: string, token?: string, user?: string}} Account */
 /** @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem">} Store */
 /** A store that never fails: where the browser forbids it, or it is full, things are remembered as long as the page lives. */

@@ -1,3 +1,4 @@
+// The types of backoff.js, made from its code.
 /**
  * Whether a close code allows another attempt. 4500-4999 say that trying again cannot help (bad token, kicked,
  * name taken); 4000-4499, a restart and above all 1006, the network, do not.

@@ -1,3 +1,4 @@
+// The types of emitter.js, made from its code.
 /** @template {{[name: string]: any}} Events */
 export class Emitter<Events extends {
     [name: string]: any;

@@ -1,3 +1,4 @@
+// The types of error.js, made from its code.
 /** A refusal by the server, or by the client on its behalf (`timeout`, `disconnected`, `closed`, `queue_full`). */
 export class ParlorError extends Error {
     /** @param {import("./wire.js").Refusal} refusal */

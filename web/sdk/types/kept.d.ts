@@ -1,3 +1,4 @@
+// The types of kept.js, made from its code.
 /** @implements {Keeper} */
 export class Database implements Keeper {
     /** @param {IDBFactory} factory */

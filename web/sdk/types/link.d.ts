@@ -1,3 +1,4 @@
+// The types of link.js, made from its code.
 export class Link {
     /**
      * @param {Hooks} hooks

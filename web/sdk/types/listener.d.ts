@@ -1,3 +1,4 @@
+// The types of listener.js, made from its code.
 /** Server-sent events. `EventSource` can show no token, so they are read here. */
 export class Events extends Listener {
     #private;

@@ -1,3 +1,4 @@
+// The types of outbox.js, made from its code.
 export class Outbox {
     /**
      * @param {object} tools

@@ -1,3 +1,4 @@
+// The types of parlor.js, made from its code.
 export { ParlorError };
 /** @extends {Emitter<Happenings>} */
 export class Parlor extends Emitter<Happenings> {

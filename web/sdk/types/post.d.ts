@@ -1,3 +1,4 @@
+// The types of post.js, made from its code.
 export class Post {
     /**
      * @param {object} tools

@@ -1,3 +1,4 @@
+// The types of requests.js, made from its code.
 /** @typedef {import("./wire.js").Frame} Frame */
 /** @typedef {{type: string, [field: string]: any}} Command */
 /**

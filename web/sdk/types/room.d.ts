@@ -1,3 +1,4 @@
+// The types of room.js, made from its code.
 export class Room {
     /**
      * @param {string} name

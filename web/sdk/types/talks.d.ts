@@ -1,3 +1,4 @@
+// The types of talks.js, made from its code.
 export class Talks {
     /**
      * @param {object} tools

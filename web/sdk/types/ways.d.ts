@@ -1,3 +1,4 @@
+// The types of ways.js, made from its code.
 /** @typedef {"websocket" | "sse" | "poll"} Way */
 /** The best first. @type {Way[]} */
 export const WAYS: Way[];

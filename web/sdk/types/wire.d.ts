@@ -1,3 +1,4 @@
+// The types of wire.js, made from its code.
 /**
  * Anything that JSON can say.
  */
