@@ -42,7 +42,7 @@ impl Server {
     /// known (it is given as 0.0.0.0), and limits by address do not hold. And how many sockets may be open before they
     /// ask for anything, and for how long, is the listener's affair.
     ///
-    /// Under a prefix (`nest("/rt", realtime)`) paths are those behind it, also in [`WebSocket::uri`]. The router of
+    /// Under a prefix (`nest("/rt", realtime)`) paths are those behind it, also in [`WebSocket::uri`](crate::WebSocket::uri). The router of
     /// [`Server::router`] comes with the rest.
     ///
     /// # Errors
