@@ -178,7 +178,8 @@ pub fn entry(publication: &Publication) -> native::Entry<'_> {
     entry_with(publication, publication.json())
 }
 
-fn entry_with<'p>(publication: &'p Publication, data: &'p str) -> native::Entry<'p> {
+/// The same with other data.
+pub fn entry_with<'p>(publication: &'p Publication, data: &'p str) -> native::Entry<'p> {
     match (&publication.author, &publication.to) {
         (Some(from), Some(to)) => native::Entry::Direct(native::Direct {
             from: member(from),

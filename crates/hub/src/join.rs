@@ -108,8 +108,9 @@ impl Shard {
                 }
                 let engine = Arc::clone(self.hub.engine());
                 let name = room.clone();
-                let done =
-                    Box::new(move |page: Result<_, _>| reply(page.map(|page| Reply::History { room, page })));
+                let done = Box::new(move |page: Result<_, _>| {
+                    reply(page.map(|page| Reply::History { room, range, page }));
+                });
                 engine.history(&name, policy, range, limit.clamp(1, PAGE_MESSAGES as u32), done);
             }
             Command::Members { room } => {
