@@ -35,12 +35,10 @@ async fn main() -> std::io::Result<()> {
     let here = Arc::clone(&hall);
     server.route("/ws", move |socket| visit(socket, Arc::clone(&here)));
     server.state(Arc::clone(&hall)).page("/", include_str!("axum.html"));
-    server.namespace("/").on_connect(async |socket: Socket| drop(socket.join("hall"))).on(
-        "say",
-        async |hall: parlor::State<Arc<Hall>>, Data(text): Data<String>, ack: Ack| {
-            ack.send(&hall.say(&text.into()).await.as_u16());
-        },
-    );
+    let everybody = server.namespace("/").on_connect(async |socket: Socket| drop(socket.join("hall")));
+    everybody.on("say", async |hall: parlor::State<Arc<Hall>>, Data(text): Data<String>, ack: Ack| {
+        ack.send(&hall.say(&text.into()).await.as_u16());
+    });
     let (realtime, running) = server.mount()?;
     let look = async |State(hall): State<Arc<Hall>>| {
         Json(json!({ "here": hall.0.count("hall"), "said": hall.1.load(Relaxed) }))

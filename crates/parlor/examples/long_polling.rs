@@ -55,5 +55,5 @@ async fn put((State(queues), Path(name)): Name, text: String) -> Result<StatusCo
 
 async fn stream((State(queues), Path(name)): Name, wishes: Query<Wishes>) -> Result<Response, QueueError> {
     let queue = queues.of(&name)?;
-    Ok(if wishes.html == Some(1) { queue.into_page() } else { queue.into_lines() })
+    Ok(if wishes.html == Some(1) { queue.into_page("流") } else { queue.into_lines() })
 }

@@ -59,11 +59,13 @@ async fn main() -> std::io::Result<()> {
     server.consumer("/", move || Visitor { many });
     let running = server.listen(listen)?;
     println!("listening on http://{}", running.address());
-    let mut typed = parlor::typed();
-    while let Some(line) = typed.recv().await {
-        // Waits for the first client, and then for the quickest of them: a file can be poured in.
-        running.rooms().group_feed("hall", "line", &line).await.expect("text is JSON");
-    }
+    let (rooms, mut typed) = (running.rooms(), parlor::typed());
+    tokio::spawn(async move {
+        while let Some(line) = typed.recv().await {
+            // Waits for the first client, and then for the quickest of them: a file can be poured in.
+            rooms.group_feed("hall", "line", &line).await.expect("text is JSON");
+        }
+    });
     running.stop_when_told().await;
     Ok(())
 }

@@ -26,13 +26,14 @@ impl Queue {
 
     /// The same as a page for a hidden frame, whose scripts run as they come: each hands its text to the frame's parent
     /// with `postMessage`. No text can end its script or command the page.
-    pub fn into_page(self) -> Response {
+    pub fn into_page(self, title: &str) -> Response {
+        let title = title.replace('&', "&amp;").replace('<', "&lt;");
         let nonce = format!("{:032x}", u128::from_ne_bytes(random::bytes()));
         let policy = format!(
             "default-src 'none'; script-src 'nonce-{nonce}'; base-uri 'none'; frame-ancestors 'self'"
         );
         let head = format!(
-            "<!doctype html><meta charset=\"utf-8\"><title>…</title><body><script nonce=\"{nonce}\">\
+            "<!doctype html><meta charset=\"utf-8\"><title>{title}</title><body><script nonce=\"{nonce}\">\
              const say = (text) => {{ document.body.append(text, document.createElement(\"br\")); \
              parent.postMessage(text, location.origin); }};</script>\n"
         );
@@ -115,10 +116,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_text_cannot_leave_its_script() {
         let queue = Queues::default().of("ann").unwrap();
-        let mut answer = queue.clone().into_page();
+        let mut answer = queue.clone().into_page("<b>");
         let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
         let nonce = policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap().to_owned();
-        assert!(next(&mut answer).await.contains(&format!("<script nonce=\"{nonce}\">const say = ")));
+        let head = next(&mut answer).await;
+        let begins = format!("<title>&lt;b></title><body><script nonce=\"{nonce}\">const say = ");
+        assert!(head.contains(&begins), "{head}");
         queue.put("</script>\"<!--").unwrap();
         let expected = format!("<script nonce=\"{nonce}\">say(\"\\u003c/script>\\\"\\u003c!--\")</script>\n");
         assert_eq!(next(&mut answer).await, expected);
