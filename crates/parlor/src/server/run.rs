@@ -35,7 +35,7 @@ impl Running {
             Ok(end) => self.stop_after(end.told()).await,
             Err(error) => {
                 tracing::warn!(%error, "signals are not heard");
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
     }
