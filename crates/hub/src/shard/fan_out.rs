@@ -150,21 +150,23 @@ impl Shard {
     /// reference to them per subscriber, no lock and no allocation.
     fn fan_out(&mut self, key: RoomKey, run: &[Arc<Publication>], events: &mut Vec<Event>) {
         let Some(room) = self.rooms.get_mut(&key) else { return };
-        room.newest = run.last().and_then(newest).or(room.newest);
-        let run = match room.overflow {
+        let sent = match room.overflow {
             // What the last one would take the place of is not even queued.
             Overflow::LatestOnly => &run[run.len().saturating_sub(1)..],
             _ => run,
         };
-        let mut encoded = encode::Run::new(run, self.hub.mailboxes.len() > 1, self.hub.engine().life());
+        let mut encoded = encode::Run::new(sent, self.hub.mailboxes.len() > 1, self.hub.engine().life());
         let first =
-            run.first().and_then(|publication| publication.place).map_or(u64::MAX, |place| place.offset);
-        let last = run.last().and_then(|publication| publication.position());
-        if let Some(last) = last {
+            sent.first().and_then(|publication| publication.place).map_or(u64::MAX, |place| place.offset);
+        // Behind it may stand what has no place.
+        let last = run.iter().rev().find(|publication| publication.place.is_some());
+        let last = last.and_then(|last| Some((newest(last), last.position()?)));
+        if let Some((newest, last)) = last {
+            room.newest = newest;
             room.quiet = Quiet::ended(room.given, room.passed).or(room.quiet);
             (room.passed, room.given) = (Some(last), last.offset);
         }
-        let except = run.first().and_then(|publication| publication.except);
+        let except = sent.first().and_then(|publication| publication.except);
         let mut slow = false;
         let Some(room) = self.rooms.get(&key) else { return };
         let (overflow, tag) = (room.overflow, key.tag());
@@ -174,7 +176,7 @@ impl Shard {
                 if except == Some(entry.id) {
                     continue;
                 }
-                (encoded.whole(subscriber.format), run.len() as u32)
+                (encoded.whole(subscriber.format), sent.len() as u32)
             } else {
                 match encoded.after(subscriber.format, subscriber.after) {
                     Some(part) if except != Some(entry.id) => part,
@@ -200,8 +202,8 @@ impl Shard {
             let slots: Vec<u32> = slots.filter(|&slot| is_cut(&self.entries, slot)).collect();
             slots.into_iter().for_each(|slot| self.cut(slot, CloseCode::SLOW, events));
         }
-        if let Some(place) = run.iter().rev().find_map(|publication| publication.place) {
-            self.reached(key, place.offset, events);
+        if let Some((_, last)) = last {
+            self.reached(key, last.offset, events);
         }
     }
 
