@@ -7,7 +7,7 @@
 //!
 //! `crowd KIND ADDRESS COUNT [MESSAGES]` prints `ready` when all clients have begun. The kinds are `readers` and `deaf`, who
 //! join, and `silent`, `begun`, `dripping`, `sessions` and `pollers`, who never get that far; each says below what it
-//! does then.
+//! does then. `done N` says that it goes on.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -165,7 +165,19 @@ where
             client.await
         });
     }
-    clients.join_all().await
+    all(clients).await
+}
+
+/// Waits for all of them, and now and then says how many there are, so that whoever listens knows that it goes on.
+async fn all<T: 'static>(mut clients: JoinSet<T>) -> Vec<T> {
+    let mut done = Vec::with_capacity(clients.len());
+    while let Some(client) = clients.join_next().await {
+        done.push(client.expect("no client panics"));
+        if done.len() % 250 == 0 {
+            say(&format!("done {}", done.len()));
+        }
+    }
+    done
 }
 
 /// Readers join `memory:talk` and read everything; says `heard` when each has all messages, in order.
@@ -183,7 +195,7 @@ async fn readers(server: SocketAddr, count: usize, messages: u64) {
             client
         });
     }
-    let _here = reading.join_all().await;
+    let _here = all(reading).await;
     say("heard");
     told().await;
 }
@@ -366,29 +378,27 @@ impl Client {
 
     async fn take(&mut self, bytes: &mut [u8]) {
         let mut received = self.ws.receive(Instant::now(), bytes);
-        let mut joined = Vec::new();
         while let Some(event) = received.poll_event() {
             match event {
                 Event::Text(text) if text.starts_with("{\"type\":\"message\"") => {
                     self.heard.push_back(Ok(message(text)));
                 }
-                Event::Text(text) if text.starts_with("{\"type\":\"joined\"") => joined.push(text.to_owned()),
+                Event::Text(text) if text.starts_with("{\"type\":\"joined\"") => {
+                    let joined: Value = serde_json::from_str(text).expect("an object");
+                    self.joined += 1;
+                    if joined["room"] == "memory:talk" {
+                        self.pos = joined["pos"].as_str().expect("a ring has positions").to_owned();
+                        self.recovered = joined["recovered"] == true;
+                        let missed = joined["messages"].as_array().expect("a list");
+                        self.heard.extend(missed.iter().map(|missed| Ok(message(&missed.to_string()))));
+                    }
+                }
                 Event::Closed { code, .. } => self.heard.push_back(Err(code)),
                 Event::Failed(failure) => panic!("the server broke a rule: {failure:?}"),
                 _ => {}
             }
         }
         drop(received);
-        for text in joined {
-            let joined: Value = serde_json::from_str(&text).expect("an object");
-            self.joined += 1;
-            if joined["room"] == "memory:talk" {
-                self.pos = joined["pos"].as_str().expect("a ring has positions").to_owned();
-                self.recovered = joined["recovered"] == true;
-                let missed = joined["messages"].as_array().expect("a list");
-                self.heard.extend(missed.iter().map(|missed| Ok(message(&missed.to_string()))));
-            }
-        }
         let mut out = Vec::new();
         if self.ws.poll_transmit(&mut out) {
             // The server may be gone already; what it said last is in `heard`.
