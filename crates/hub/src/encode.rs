@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use parlor_proto::json::{self, string};
 use parlor_proto::native::encode as native;
 use parlor_proto::position::Cursor;
+use parlor_proto::socketio::Arguments;
 use parlor_proto::sse;
 use parlor_proto::ws::Kind;
 use parlor_proto::ws::frame::{self, Opcode};
@@ -218,6 +219,31 @@ pub(crate) fn read(notice: &ReadNotice, format: WireFormat) -> Option<Bytes> {
         native::read(out, None, of, &notice.user, notice.offset);
     };
     push(&notice.encodings, format, write)
+}
+
+/// What stands where messages of a room were dropped; nothing for wires that have no word for it.
+pub(crate) fn gap(room: &str, missed: u32, format: WireFormat) -> Bytes {
+    let write = |room: &str| {
+        let mut object = Vec::with_capacity(64);
+        native::gap(&mut object, room, missed.into());
+        object
+    };
+    match format.replayed() {
+        WireFormat::Native => in_frame(|out| native::gap(out, room, missed.into())),
+        WireFormat::SsePlain => in_event(None, |out| native::gap(out, room, missed.into())),
+        WireFormat::Lines | WireFormat::Fetched => in_line(|out| native::gap(out, room, missed.into())),
+        WireFormat::SocketIoNative => socketio::native_event(&write(room)),
+        format @ (WireFormat::SocketIo
+        | WireFormat::SocketIoOffset
+        | WireFormat::SocketIoV3
+        | WireFormat::Msgpack
+        | WireFormat::MsgpackOffset) => {
+            let object = write(socketio::name_of(room));
+            let arguments = Arguments::from_parts(String::from_utf8_lossy(&object), 1, Vec::new());
+            socketio::event(format, socketio::namespace_of(room), None, "gap", &arguments, None)
+        }
+        _ => Bytes::new(),
+    }
 }
 
 fn push(encodings: &Encodings, format: WireFormat, write: impl FnOnce(&mut Vec<u8>)) -> Option<Bytes> {

@@ -41,7 +41,10 @@ pub struct Hub {
 pub struct Stats {
     pub published: AtomicU64,
     pub delivered: AtomicU64,
+    /// Connections that were cut because they did not read in time, ...
     pub slow: AtomicU64,
+    /// ... and messages that were dropped instead, where the room's policy says so.
+    pub dropped: AtomicU64,
 }
 
 /// An entry without subscribers is kept this long, so that its rate limit and its members' grace hold.

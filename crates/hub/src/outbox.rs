@@ -1,64 +1,198 @@
-//! `Outbox`: a connection's bounded queue of encoded bytes.
+//! `Outbox`: a connection's bounded queue of encoded bytes, and what goes when it is full.
 
-use std::collections::VecDeque;
+mod rest;
+#[cfg(test)]
+mod tests;
+
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 use parlor_proto::limits::{OUTBOX_BYTES, OUTBOX_MESSAGES};
+
+use self::rest::{Chunk, Kind, Rest};
+use crate::policy::Overflow;
+use crate::rooms::RoomTag;
 
 /// Bytes that wait to be written, in order. An empty outbox owns no memory; nearly always there is nothing, or the one
 /// run of frames of this turn, which must not allocate. It is 56 bytes, so that its connection's entry has room for it
 /// in its first line of the cache.
 ///
 /// Invariant: `bytes` is the sum of what waits, less what was written of `first`; `rest` is there only behind a `first`,
-/// and never empty.
+/// and its queue is never empty.
 #[derive(Debug, Default)]
 pub struct Outbox {
     first: Option<Bytes>,
-    #[expect(clippy::box_collection, reason = "32 bytes in every connection for what is rarely there")]
-    rest: Option<Box<VecDeque<Chunk>>>,
+    rest: Option<Box<Rest>>,
     bytes: u32,
     messages: u32,
-    first_messages: u32,
+    first_room: RoomTag,
+    first_messages: u16,
+    first_kind: Kind,
     /// Part of `first` is written.
     begun: bool,
 }
 
-#[derive(Debug)]
-struct Chunk {
-    bytes: Bytes,
-    messages: u32,
-}
+const _: () = assert!(size_of::<Outbox>() == 56);
 
 /// The connection reads more slowly than its rooms are written: it is cut and can resume.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Slow;
 
 impl Outbox {
-    /// Queues whole frames that others share. `Err`: the limits are passed and nothing was queued. No bytes are a bell,
-    /// for which nothing waits.
-    pub fn push(&mut self, bytes: Bytes, messages: u32) -> Result<(), Slow> {
-        if bytes.is_empty() {
-            return Ok(());
+    /// Queues whole frames of a room, which others share, and returns how many messages went for it: with
+    /// [`Overflow::LatestOnly`] the room's one that waits, and, if there is no room, the older half of what waits of
+    /// rooms with [`Overflow::DropOldest`]. These frames go themselves if that is their policy and nothing else helps.
+    /// No bytes are a bell, for which nothing waits.
+    ///
+    /// `gap(room, missed)` has the frames that stand where messages went; none where the wire has no word for it.
+    ///
+    /// # Errors
+    /// The limits are passed all the same, and nothing was queued.
+    pub fn offer(
+        &mut self,
+        frames: Bytes,
+        messages: u32,
+        room: RoomTag,
+        overflow: Overflow,
+        mut gap: impl FnMut(RoomTag, u32) -> Bytes,
+    ) -> Result<u32, Slow> {
+        if frames.is_empty() {
+            return Ok(0);
         }
-        if self.len() + bytes.len() > OUTBOX_BYTES && !self.is_empty()
-            || self.messages as usize + messages as usize > OUTBOX_MESSAGES
-        {
+        let (kind, mut gone) = match overflow {
+            Overflow::Disconnect => (Kind::Kept, 0),
+            Overflow::DropOldest => (Kind::Droppable, 0),
+            Overflow::LatestOnly => (Kind::Latest, self.supersede(room)),
+        };
+        if !self.fits(&frames, messages) {
+            gone += self.make_room(&frames, messages, &mut gap);
+        }
+        if self.fits(&frames, messages) {
+            self.append(Chunk { bytes: frames, room, messages, kind });
+        } else if kind == Kind::Droppable {
+            self.add_gap(room, messages, &mut gap);
+            gone += messages;
+        } else {
             return Err(Slow);
         }
-        self.push_unlimited(bytes, messages);
-        Ok(())
+        Ok(gone)
     }
 
     /// Queues what is not a slow reader's fault: replies, pages of a replay, control frames. Their number is bounded
     /// by what the connection asked for, far below 4 GB.
     pub fn push_unlimited(&mut self, bytes: Bytes, messages: u32) {
-        self.bytes += bytes.len() as u32;
-        self.messages += messages;
+        self.append(Chunk { bytes, room: RoomTag::default(), messages, kind: Kind::Kept });
+    }
+
+    fn fits(&self, frames: &Bytes, messages: u32) -> bool {
+        (self.len() + frames.len() <= OUTBOX_BYTES || self.is_empty())
+            && self.messages as usize + messages as usize <= OUTBOX_MESSAGES
+    }
+
+    fn append(&mut self, chunk: Chunk) {
+        self.bytes += chunk.bytes.len() as u32;
+        self.messages += chunk.counts();
         if self.first.is_none() {
-            (self.first, self.first_messages) = (Some(bytes), messages);
+            self.put_first(chunk);
         } else {
-            self.rest.get_or_insert_default().push_back(Chunk { bytes, messages });
+            self.rest.get_or_insert_default().push_back(chunk);
+        }
+    }
+
+    fn put_first(&mut self, chunk: Chunk) {
+        // A run or a page has some hundred messages, and a gap that has more stays as it is.
+        self.first_messages = chunk.messages.min(u16::MAX.into()) as u16;
+        (self.first_room, self.first_kind) = (chunk.room, chunk.kind);
+        (self.first, self.begun) = (Some(chunk.bytes), false);
+    }
+
+    fn first_counts(&self) -> u32 {
+        if self.first_kind == Kind::Gap { 1 } else { self.first_messages.into() }
+    }
+
+    /// Fills the first place from the rest.
+    fn move_up(&mut self) {
+        if self.first.is_none()
+            && let Some(rest) = &mut self.rest
+            && let Some(next) = rest.pop_front()
+        {
+            self.put_first(next);
+        }
+        if self.rest.as_ref().is_some_and(|rest| rest.queue.is_empty()) {
+            self.rest = None;
+        }
+    }
+
+    /// Takes out what waits of a room of which only the latest counts, unless it is begun; returns how much that was.
+    fn supersede(&mut self, room: RoomTag) -> u32 {
+        if self.first_kind == Kind::Latest && self.first_room == room && !self.begun {
+            let gone = if self.first.is_some() { self.first_messages.into() } else { 0 };
+            self.advance(self.first.as_ref().map_or(0, Bytes::len));
+            return gone;
+        }
+        let Some(rest) = &mut self.rest else { return 0 };
+        // Where it comes often, it is near the end.
+        let found = rest.queue.iter().rposition(|chunk| chunk.kind == Kind::Latest && chunk.room == room);
+        let Some(gone) = found.and_then(|index| rest.queue.remove(index)) else { return 0 };
+        self.bytes -= gone.bytes.len() as u32;
+        self.messages -= gone.counts();
+        self.move_up();
+        gone.messages
+    }
+
+    /// Drops the oldest of what may go, of all rooms, until the frames fit: at least half of it, so that a reader who
+    /// stays behind does not cost a walk over what waits for every message. Where all of it would not do, nothing goes.
+    fn make_room(
+        &mut self,
+        frames: &Bytes,
+        messages: u32,
+        gap: &mut impl FnMut(RoomTag, u32) -> Bytes,
+    ) -> u32 {
+        let may_go = self.first_kind == Kind::Droppable
+            || self.first_kind == Kind::Gap && self.first_messages < u16::MAX;
+        if may_go && !self.begun {
+            let (room, messages, kind) = (self.first_room, self.first_messages.into(), self.first_kind);
+            let first = self.first.take().map(|bytes| Chunk { bytes, room, messages, kind });
+            first.into_iter().for_each(|first| self.rest.get_or_insert_default().push_front(first));
+        }
+        let first = self.first.as_ref().map_or((0, 0), |first| (first.len() as u32, self.first_counts()));
+        let mut gone = 0;
+        // Once, or twice if the gaps themselves take the last of it.
+        while let Some(rest) = self.rest.as_mut().filter(|rest| rest.droppable_messages > 0) {
+            let bytes = (self.bytes as usize + frames.len()).saturating_sub(OUTBOX_BYTES) as u32;
+            let messages = (self.messages + messages).saturating_sub(OUTBOX_MESSAGES as u32);
+            let enough = bytes <= rest.droppable_bytes && messages <= rest.droppable_messages;
+            if (bytes, messages) == (0, 0) || !enough {
+                break;
+            }
+            let half = |short: u32, all: u32| if short == 0 { 0 } else { short.max(all / 2) };
+            let bytes = half(bytes, rest.droppable_bytes);
+            gone += rest.drop_older(bytes, half(messages, rest.droppable_messages), gap);
+            (self.bytes, self.messages) = rest.queue.iter().fold(first, |(bytes, messages), chunk| {
+                (bytes + chunk.bytes.len() as u32, messages + chunk.counts())
+            });
+        }
+        self.move_up();
+        gone
+    }
+
+    /// Says behind everything that waits that messages of a room are missing.
+    fn add_gap(&mut self, room: RoomTag, missed: u32, gap: &mut impl FnMut(RoomTag, u32) -> Bytes) {
+        let of_room = |chunk: &&mut Chunk| chunk.room == room;
+        let newest = self.rest.as_mut().and_then(|rest| rest.queue.iter_mut().rev().find(of_room));
+        let Some(last) = newest.filter(|newest| newest.kind == Kind::Gap) else {
+            let bytes = gap(room, missed);
+            if !bytes.is_empty() {
+                self.append(Chunk { bytes, room, messages: missed, kind: Kind::Gap });
+            }
+            return;
+        };
+        last.messages += missed;
+        let bytes = gap(room, last.messages);
+        // A connection that has left the room keeps what it was told.
+        if !bytes.is_empty() {
+            self.bytes = self.bytes + bytes.len() as u32 - last.bytes.len() as u32;
+            last.bytes = bytes;
         }
     }
 
@@ -78,7 +212,7 @@ impl Outbox {
 
     /// Fills `slices` from the front and returns how many were filled.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let rest = self.rest.iter().flat_map(|rest| rest.iter().map(|chunk| &chunk.bytes));
+        let rest = self.rest.iter().flat_map(|rest| rest.queue.iter().map(|chunk| &chunk.bytes));
         let mut filled = 0;
         for (slice, bytes) in slices.iter_mut().zip(self.first.iter().chain(rest)) {
             *slice = IoSlice::new(bytes);
@@ -91,7 +225,7 @@ impl Outbox {
     pub fn drop_queued(&mut self) {
         let begun = std::mem::take(self);
         if let Some(first) = begun.first.filter(|_| begun.begun) {
-            self.push_unlimited(first, begun.first_messages);
+            self.push_unlimited(first, begun.first_messages.into());
             self.begun = true;
         }
     }
@@ -106,79 +240,10 @@ impl Outbox {
                 return;
             }
             written -= first.len();
-            self.messages -= self.first_messages;
-            self.begun = false;
-            let next = self.rest.as_mut().and_then(|rest| rest.pop_front());
-            if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
-                self.rest = None;
-            }
-            (self.first, self.first_messages) =
-                next.map_or((None, 0), |Chunk { bytes, messages }| (Some(bytes), messages));
+            self.messages -= self.first_counts();
+            self.first = None;
+            self.move_up();
         }
         debug_assert_eq!(written, 0, "no more was written than waited");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn waiting(outbox: &Outbox) -> Vec<u8> {
-        let mut slices = [IoSlice::new(&[]); 64];
-        let filled = outbox.slices(&mut slices);
-        slices[..filled].iter().flat_map(|slice| slice.iter().copied()).collect()
-    }
-
-    #[test]
-    fn bytes_leave_in_order_however_they_are_written() {
-        let mut outbox = Outbox::default();
-        assert!(outbox.is_empty());
-        for text in ["one", "two", "three"] {
-            outbox.push(Bytes::from_static(text.as_bytes()), 1).unwrap();
-        }
-        assert_eq!(waiting(&outbox), b"onetwothree");
-        assert_eq!(outbox.single(), None);
-        outbox.advance(4);
-        assert_eq!(waiting(&outbox), b"wothree");
-        assert_eq!(outbox.len(), 7);
-        outbox.advance(7);
-        assert!(outbox.is_empty());
-        assert_eq!((outbox.len(), outbox.messages), (0, 0));
-        outbox.push(Bytes::from_static(b"four"), 1).unwrap();
-        outbox.advance(1);
-        assert_eq!(outbox.single(), Some(&b"our"[..]));
-    }
-
-    #[test]
-    fn a_slow_reader_is_found_by_bytes_or_by_messages() {
-        let mut outbox = Outbox::default();
-        outbox.push(Bytes::from(vec![0; OUTBOX_BYTES]), 1).unwrap();
-        assert_eq!(outbox.push(Bytes::from_static(b"x"), 1), Err(Slow));
-
-        let mut outbox = Outbox::default();
-        for _ in 0..OUTBOX_MESSAGES {
-            outbox.push(Bytes::from_static(b"x"), 1).unwrap();
-        }
-        assert_eq!(outbox.push(Bytes::from_static(b"x"), 1), Err(Slow));
-    }
-
-    #[test]
-    fn what_is_dropped_never_cuts_a_frame() {
-        for (written, left) in [(0, ""), (2, "e"), (3, ""), (4, "wo")] {
-            let mut outbox = Outbox::default();
-            for text in ["one", "two", "three"] {
-                outbox.push(Bytes::from_static(text.as_bytes()), 1).unwrap();
-            }
-            outbox.advance(written);
-            outbox.drop_queued();
-            assert_eq!(waiting(&outbox), left.as_bytes(), "after {written}");
-            assert_eq!(outbox.len(), left.len());
-        }
-    }
-
-    #[test]
-    fn one_message_larger_than_the_limit_still_passes() {
-        let mut outbox = Outbox::default();
-        assert_eq!(outbox.push(Bytes::from(vec![0; OUTBOX_BYTES + 1]), 1), Ok(()));
     }
 }

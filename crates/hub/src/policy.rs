@@ -1,6 +1,7 @@
 //! `Policy`: what is allowed and kept in rooms whose names match a pattern.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// What an acknowledgement to the publisher is worth.
@@ -58,11 +59,25 @@ pub enum Presence {
     Members,
 }
 
+/// What becomes of a room's messages for a subscriber who reads more slowly than they come, once the limits of what
+/// waits are reached. Nobody waits for such a subscriber, and whoever keeps up notices nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overflow {
+    /// The connection is cut (4008) and resumes from where it was.
+    #[default]
+    Disconnect,
+    /// The oldest that wait are dropped, and a gap stands in their place.
+    DropOldest,
+    /// Only the newest message waits, whatever the limits; what it takes the place of is not missed.
+    LatestOnly,
+}
+
 /// What is allowed and kept in one room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     pub log: Log,
     pub presence: Presence,
+    pub overflow: Overflow,
 }
 
 /// Which policy holds for a room's name.
@@ -96,7 +111,8 @@ const RING: Retention = Retention { messages: Some(1_000), bytes: Some(16 * 1024
 
 impl Policy {
     /// Nothing is kept and nobody is told who is there: the rooms of an application that asks for no more.
-    pub const BARE: Policy = Policy { log: Log::None, presence: Presence::Off };
+    pub const BARE: Policy =
+        Policy { log: Log::None, presence: Presence::Off, overflow: Overflow::Disconnect };
 
     /// The stock server's rule for a room of this name. Rooms that begin with `$` are the server's own: the
     /// direct conversations, which are kept and have no presence.
@@ -108,9 +124,61 @@ impl Policy {
             Some("recent") => (Log::Stored(RECENT), Presence::Members),
             _ => (Log::Stored(Retention::KEEP), Presence::Members),
         };
-        Policy { log, presence }
+        Policy { log, presence, overflow: Overflow::Disconnect }
     }
 }
+
+/// Rooms whose messages may be dropped for slow readers, by name; in all others such a reader is cut.
+#[derive(Clone, Debug, Default)]
+pub struct Overflows(Vec<(RoomPattern, Overflow)>);
+
+impl Overflows {
+    pub fn set(&mut self, rooms: RoomPattern, overflow: Overflow) {
+        self.0.push((rooms, overflow));
+    }
+
+    /// The most exact pattern that fits decides, the last one of those that are alike.
+    pub fn of(&self, room: &str) -> Overflow {
+        let fitting = self.0.iter().filter(|(rooms, _)| rooms.fits(room));
+        fitting.max_by_key(|(rooms, _)| (rooms.name.len(), !rooms.open)).map(|row| row.1).unwrap_or_default()
+    }
+}
+
+/// Names of rooms: one, or with a `*` at the end all that begin so. None of the server's own (`$`) fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomPattern {
+    name: String,
+    /// More may follow.
+    open: bool,
+}
+
+/// A pattern has its `*` at the end, if any, and is not empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadPattern;
+
+impl RoomPattern {
+    fn fits(&self, room: &str) -> bool {
+        !room.starts_with('$') && if self.open { room.starts_with(&self.name) } else { room == self.name }
+    }
+}
+
+impl FromStr for RoomPattern {
+    type Err = BadPattern;
+
+    fn from_str(text: &str) -> Result<RoomPattern, BadPattern> {
+        let (name, open) = text.strip_suffix('*').map_or((text, false), |name| (name, true));
+        let good = !name.contains('*') && !text.is_empty() && !name.starts_with('$');
+        if good { Ok(RoomPattern { name: name.to_owned(), open }) } else { Err(BadPattern) }
+    }
+}
+
+impl fmt::Display for BadPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("rooms are named by a name, or by its beginning and a * at the end, as in ticks:*")
+    }
+}
+
+impl std::error::Error for BadPattern {}
 
 #[cfg(test)]
 mod tests {
@@ -118,7 +186,7 @@ mod tests {
 
     #[track_caller]
     fn check(room: &str, log: Log, presence: Presence) {
-        assert_eq!(Policy::stock(room), Policy { log, presence }, "{room}");
+        assert_eq!(Policy::stock(room), Policy { log, presence, overflow: Overflow::Disconnect }, "{room}");
     }
 
     #[test]
@@ -129,5 +197,36 @@ mod tests {
         check("memory:game", Log::Memory(RING), Presence::Members);
         check("recent:news", Log::Stored(RECENT), Presence::Members);
         check("$d:a:b", Log::Stored(Retention::KEEP), Presence::Off);
+    }
+
+    #[test]
+    fn the_most_exact_pattern_says_what_becomes_of_slow_readers() {
+        let mut overflows = Overflows::default();
+        for (rooms, overflow) in [
+            ("ticks:*", Overflow::DropOldest),
+            ("ticks:last:*", Overflow::LatestOnly),
+            ("ticks:last:gold", Overflow::Disconnect),
+            ("cursor", Overflow::LatestOnly),
+        ] {
+            overflows.set(rooms.parse().unwrap(), overflow);
+        }
+        for (room, overflow) in [
+            ("ticks:", Overflow::DropOldest),
+            ("ticks:gold", Overflow::DropOldest),
+            ("ticks:last:tin", Overflow::LatestOnly),
+            ("ticks:last:gold", Overflow::Disconnect),
+            ("ticks:last:golden", Overflow::LatestOnly),
+            ("cursor", Overflow::LatestOnly),
+            ("cursors", Overflow::Disconnect),
+            ("lobby", Overflow::Disconnect),
+        ] {
+            assert_eq!(overflows.of(room), overflow, "{room}");
+        }
+        let mut all = Overflows::default();
+        all.set("*".parse().unwrap(), Overflow::DropOldest);
+        assert_eq!((all.of("a"), all.of("$d:a:b")), (Overflow::DropOldest, Overflow::Disconnect));
+        for bad in ["", "a*b", "**", "$d:*"] {
+            assert_eq!(bad.parse::<RoomPattern>(), Err(BadPattern), "{bad}");
+        }
     }
 }

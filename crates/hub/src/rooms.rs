@@ -21,7 +21,16 @@ pub struct RoomKey(u64);
 impl RoomKey {
     /// The key of no room: a publication that reaches only subscribers of other rooms has it.
     pub(crate) const NONE: RoomKey = RoomKey(0);
+
+    pub(crate) fn tag(self) -> RoomTag {
+        RoomTag(self.0 as u32)
+    }
 }
+
+/// A room among those whose frames wait for one connection: the lower half of its key, because an outbox has no room
+/// for more. Two rooms of one connection with the same tag would have to be made four billion rooms apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoomTag(pub(crate) u32);
 
 /// A room's sequencer.
 #[derive(Debug)]

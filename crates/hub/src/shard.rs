@@ -20,6 +20,7 @@ use crate::hub::Hub;
 use crate::join::CatchingUp;
 use crate::mailbox::Mail;
 use crate::outbox::Outbox;
+use crate::policy::Overflow;
 use crate::publication::{Author, Publication};
 use crate::rooms::RoomKey;
 use crate::slots::Slots;
@@ -52,6 +53,8 @@ pub struct Shard {
     replies: Vec<Mail>,
     run: Vec<Arc<Publication>>,
     delivered: u64,
+    /// Messages that were dropped for slow readers.
+    dropped: u64,
     pub(crate) outstanding: usize,
 }
 
@@ -124,6 +127,7 @@ const CATCHING_UP: u32 = u32::MAX;
 #[derive(Debug)]
 pub(crate) struct ShardRoom {
     pub(crate) name: RoomName,
+    overflow: Overflow,
     /// Dense, in no order: the fan-out walks it.
     live: Vec<Subscriber>,
     pub(crate) catching_up: Vec<CatchingUp>,
@@ -174,6 +178,7 @@ impl Shard {
             replies: Vec::new(),
             run: Vec::new(),
             delivered: 0,
+            dropped: 0,
             outstanding: 0,
         }
     }
@@ -326,6 +331,10 @@ impl Shard {
         if self.delivered > 0 {
             self.hub.stats.delivered.fetch_add(self.delivered, Ordering::Relaxed);
             self.delivered = 0;
+        }
+        if self.dropped > 0 {
+            self.hub.stats.dropped.fetch_add(self.dropped, Ordering::Relaxed);
+            self.dropped = 0;
         }
     }
 }

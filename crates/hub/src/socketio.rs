@@ -44,6 +44,12 @@ pub fn namespace_of(room: &str) -> &str {
     }
 }
 
+/// What a room is called in its namespace.
+pub(crate) fn name_of(room: &str) -> &str {
+    let other = room.strip_prefix(namespace_of(room)).and_then(|rest| rest.strip_prefix('#'));
+    other.unwrap_or(room)
+}
+
 /// Frames of an event; `id` asks for an ack, `offset` is for formats whose clients resume.
 pub fn event(
     format: WireFormat,

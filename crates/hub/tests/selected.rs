@@ -8,7 +8,7 @@ use parlor_hub::encode::WireFormat;
 use parlor_hub::hub::Hub;
 use parlor_hub::mailbox::Mailbox;
 use parlor_hub::memory::MemoryEngine;
-use parlor_hub::policy::{Log, Policies, Policy, Presence, Retention};
+use parlor_hub::policy::{Log, Policies, Policy, Retention};
 use parlor_hub::publish::Publisher;
 use parlor_hub::shard::Shard;
 use parlor_hub::{ConnectionId, Delivery, Form, Selector};
@@ -182,7 +182,7 @@ proptest! {
 
 #[test]
 fn what_was_given_is_told_from_what_only_passed() {
-    let logged = |_: &str| Policy { log: Log::Memory(Retention::KEEP), presence: Presence::Off };
+    let logged = |_: &str| Policy { log: Log::Memory(Retention::KEEP), ..Policy::BARE };
     let (hub, mut shards) = shards(logged);
     let everybody = parlor_hub::socketio::everybody("/");
     let [ann, bob] = [0, 1].map(|n| shards[0].connect(n + 1, None, WireFormat::Raw));

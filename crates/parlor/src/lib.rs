@@ -137,6 +137,7 @@ mod websocket;
 pub use console::{print, typed};
 pub use consumer::{Channel, Consumer};
 pub use groups::GroupEvent;
+pub use parlor_hub::policy::{BadPattern, Overflow, Overflows, RoomPattern};
 pub use parlor_net::{EngineIo, ForwardedIn, Limits, Memory, Origins, Proxies, Tls};
 pub use parlor_proto::codes::{Code, Refusal};
 pub use parlor_proto::socketio::{Binary, Value};

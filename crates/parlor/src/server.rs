@@ -20,7 +20,7 @@ use parlor_engines::{EmbeddedEngine, Settings};
 use parlor_hub::encode::WireFormat;
 use parlor_hub::engine::Engine;
 use parlor_hub::memory::MemoryEngine;
-use parlor_hub::policy::{Policies, Policy};
+use parlor_hub::policy::{Overflows, Policies, Policy};
 use parlor_hub::{ConnectionId, Hub};
 use parlor_net::{
     Application, Clock, EngineIo, Handle, Limits, Memory, Opened, Opening, Origins, Proxies, Route, Tls,
@@ -48,6 +48,7 @@ pub struct Server {
     /// Paths where Socket.IO is spoken.
     socket_io: HashMap<String, SocketIoOptions>,
     router: Router,
+    overflows: Overflows,
     settings: parlor_net::Settings,
 }
 
@@ -93,6 +94,7 @@ impl Server {
             registry: Arc::default(),
             socket_io: HashMap::new(),
             router: Router::new(),
+            overflows: Overflows::default(),
             settings: parlor_net::Settings {
                 workers,
                 origins,
@@ -240,6 +242,21 @@ impl Server {
         Ok(self.engine(Arc::new(engine)))
     }
 
+    /// Rooms in which messages are dropped for subscribers who do not read in time, the chat's as well as those of the main
+    /// namespace of Socket.IO. In all others such a subscriber is cut.
+    ///
+    /// ```
+    /// let mut server = parlor::Server::new();
+    /// let mut overflows = parlor::Overflows::default();
+    /// overflows.set("ticks:*".parse()?, parlor::Overflow::DropOldest);
+    /// server.overflows(overflows);
+    /// # Ok::<(), parlor::BadPattern>(())
+    /// ```
+    pub fn overflows(&mut self, overflows: Overflows) -> &mut Server {
+        self.overflows = overflows;
+        self
+    }
+
     /// Threads; without it, one per core.
     pub fn workers(&mut self, workers: usize) -> &mut Server {
         self.settings.workers = workers.max(1);
@@ -328,7 +345,11 @@ impl Server {
         }
         let mut settings = self.settings;
         let (namespaces, stock) = (Arc::clone(&registry), if self.chat { Policy::stock } else { bare });
-        settings.policies = Policies::new(move |room| namespaces.policy(room).unwrap_or_else(|| stock(room)));
+        let overflows = self.overflows;
+        settings.policies = Policies::new(move |room| {
+            let policy = namespaces.policy(room).unwrap_or_else(|| stock(room));
+            Policy { overflow: overflows.of(room), ..policy }
+        });
         let engine = self.engine.unwrap_or_else(|| Arc::new(MemoryEngine::new(crate::chat::random::bytes())));
         let server = make(engine, settings)?;
         self.rooms.open(server.hub());

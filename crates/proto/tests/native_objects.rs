@@ -150,6 +150,7 @@ fn every_reply_carries_its_id() {
 
 #[test]
 fn pushes_have_no_id() {
+    check(|out| encode::gap(out, "ticks", 12), r#"{"type":"gap","room":"ticks","missed":12}"#);
     check(
         |out| encode::presence(out, "lobby", 7, &[BOB], &[], 2),
         r#"{"type":"presence","room":"lobby","version":7,"joined":[{"user":"g9x","name":"bob"}],"left":[],"count":2}"#,

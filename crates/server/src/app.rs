@@ -33,6 +33,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<()> {
             any: false,
         })
         .proxies(settings.proxies.clone())
+        .overflows(settings.overflows.clone())
         .limits(settings.limits)
         .memory(Memory::of_this_process(settings.memory));
     if let Some(tls) = settings.tls.clone() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parlor_engines::{EmbeddedEngine, Settings};
 use parlor_hub::Publication;
 use parlor_hub::engine::{Door, Engine, Range};
-use parlor_hub::policy::{Log, Policy, Presence, Retention};
+use parlor_hub::policy::{Log, Policy, Retention};
 use parlor_proto::name::RoomName;
 use parlor_proto::position::{Epoch, Position};
 
@@ -76,7 +76,7 @@ impl Door for Nobody {
 
 /// Offset, id and data of all messages of all rooms.
 fn read_all(store: &Path) -> BTreeMap<String, Vec<(u64, String, String)>> {
-    let policy = Policy { log: Log::Stored(Retention::KEEP), presence: Presence::Off };
+    let policy = Policy { log: Log::Stored(Retention::KEEP), ..Policy::BARE };
     let engine = EmbeddedEngine::open(Settings::new(store)).unwrap_or_else(|error| panic!("{error}"));
     engine.start(Arc::new(Nobody));
     let rooms = wait(|done| engine.rooms("", None, u32::MAX, done)).expect("a list of rooms");

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use parlor_engines::{EmbeddedEngine, OpenError, Settings};
 use parlor_hub::engine::{Begin, Engine, Expect, Lost, Published, Range};
 use parlor_hub::memory::MemoryEngine;
-use parlor_hub::policy::{Log, Policy, Presence, Retention};
+use parlor_hub::policy::{Log, Policy, Retention};
 use parlor_hub::publication::Draft;
 use parlor_hub::{Delivery, Form, Selector};
 use parlor_proto::codes::Code;
@@ -222,8 +222,7 @@ fn a_store_that_may_not_grow_refuses_and_reads_on() {
         // What is not stored goes on.
         bench.publish("memory:a", MEMORY, "1");
         // A room that lets go of messages makes space for others.
-        let less =
-            Policy { log: Log::Stored(Retention { messages: Some(2), ..KEEP }), presence: Presence::Off };
+        let less = Policy { log: Log::Stored(Retention { messages: Some(2), ..KEEP }), ..Policy::BARE };
         bench.until("there is space again", || bench.try_publish(bench.draft("room", less, "1")).is_ok());
         bench.publish("room", less, &large);
         count = bench.head("room", STORED).offset;
@@ -389,8 +388,7 @@ fn make_golden() {
     let mut direct = bench.draft("$d:ann:bob", STORED, r#""psst""#);
     direct.to = Some(author("bob"));
     bench.try_publish(direct).unwrap();
-    let recent =
-        Policy { log: Log::Stored(Retention { messages: Some(3), ..KEEP }), presence: Presence::Off };
+    let recent = Policy { log: Log::Stored(Retention { messages: Some(3), ..KEEP }), ..Policy::BARE };
     for n in 1..=5 {
         bench.publish("recent:news", recent, &n.to_string());
     }

@@ -9,15 +9,14 @@ use std::time::Duration;
 use parlor_engines::{EmbeddedEngine, Settings};
 use parlor_hub::engine::{Begin, Expect, Lost, Range};
 use parlor_hub::memory::MemoryEngine;
-use parlor_hub::policy::{Log, Policy, Presence, Retention};
+use parlor_hub::policy::{Log, Policy, Retention};
 use parlor_hub::publication::Draft;
 use parlor_proto::codes::Code;
 use parlor_proto::position::{Epoch, MessageId, Position, Since};
 use parlor_testkit::engine_suite::{Bench, KEEP, MEMORY, STORED};
 use proptest::prelude::*;
 
-const TRIMMED: Policy =
-    Policy { log: Log::Stored(Retention { messages: Some(5), ..KEEP }), presence: Presence::Off };
+const TRIMMED: Policy = Policy { log: Log::Stored(Retention { messages: Some(5), ..KEEP }), ..Policy::BARE };
 
 /// Rooms of the test, and what they keep.
 const ROOMS: [(&str, Policy); 4] =

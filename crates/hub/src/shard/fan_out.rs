@@ -8,12 +8,15 @@ use bytes::{Bytes, BytesMut};
 use parlor_proto::codes::CloseCode;
 use parlor_proto::name::RoomName;
 use parlor_proto::position::MessageId;
+use rustc_hash::FxHashMap;
 
-use super::{Entry, Event, Quiet, Shard, mark};
+use super::{Entry, Event, Joined, Quiet, Shard, ShardRoom, mark};
 use crate::encode::{self, WireFormat};
 use crate::mailbox::Mail;
+use crate::outbox::Slow;
+use crate::policy::Overflow;
 use crate::publication::Publication;
-use crate::rooms::RoomKey;
+use crate::rooms::{RoomKey, RoomTag};
 use crate::selector::Selector;
 use crate::slots::Slots;
 
@@ -147,9 +150,14 @@ impl Shard {
     /// reference to them per subscriber, no lock and no allocation.
     fn fan_out(&mut self, key: RoomKey, run: &[Arc<Publication>], events: &mut Vec<Event>) {
         let Some(room) = self.rooms.get_mut(&key) else { return };
-        let mut encoded = encode::Run::new(run, self.hub.mailboxes.len() > 1, self.hub.engine().life());
+        let sent = match room.overflow {
+            // What the last one would take the place of is not even queued.
+            Overflow::LatestOnly => &run[run.len().saturating_sub(1)..],
+            _ => run,
+        };
+        let mut encoded = encode::Run::new(sent, self.hub.mailboxes.len() > 1, self.hub.engine().life());
         let first =
-            run.first().and_then(|publication| publication.place).map_or(u64::MAX, |place| place.offset);
+            sent.first().and_then(|publication| publication.place).map_or(u64::MAX, |place| place.offset);
         // Behind it may stand what has no place.
         let last = run.iter().rev().find(|publication| publication.place.is_some());
         let last = last.and_then(|last| Some((newest(last), last.position()?)));
@@ -158,15 +166,17 @@ impl Shard {
             room.quiet = Quiet::ended(room.given, room.passed).or(room.quiet);
             (room.passed, room.given) = (Some(last), last.offset);
         }
-        let except = run.first().and_then(|publication| publication.except);
+        let except = sent.first().and_then(|publication| publication.except);
         let mut slow = false;
+        let Some(room) = self.rooms.get(&key) else { return };
+        let (overflow, tag) = (room.overflow, key.tag());
         for subscriber in &room.live {
             let Some(entry) = self.entries.get_mut(subscriber.slot) else { continue };
             let (bytes, messages) = if first > subscriber.after {
                 if except == Some(entry.id) {
                     continue;
                 }
-                (encoded.whole(subscriber.format), run.len() as u32)
+                (encoded.whole(subscriber.format), sent.len() as u32)
             } else {
                 match encoded.after(subscriber.format, subscriber.after) {
                     Some(part) if except != Some(entry.id) => part,
@@ -174,11 +184,16 @@ impl Shard {
                 }
             };
             self.delivered += u64::from(messages);
-            if entry.outbox.push(bytes, messages).is_err() {
-                slow = true;
-                entry.cut = Some(CloseCode::SLOW);
-            } else {
-                mark(entry, &mut self.dirty, subscriber.slot);
+            let Entry { outbox, rooms, .. } = entry;
+            match outbox.offer(bytes, messages, tag, overflow, gaps(&self.rooms, rooms)) {
+                Ok(dropped) => {
+                    self.dropped += u64::from(dropped);
+                    mark(entry, &mut self.dirty, subscriber.slot);
+                }
+                Err(Slow) => {
+                    slow = true;
+                    entry.cut = Some(CloseCode::SLOW);
+                }
             }
         }
         // Rare, so the list is walked again rather than carried through the loop above.
@@ -208,6 +223,15 @@ impl Shard {
         let (given_to_all, passed) = own.map_or((0, None), |room| (room.given, room.passed));
         let own = own.map_or(&[][..], |room| &room.live);
         let life = self.hub.engine().life();
+        // An emit to one room is held to that room's policy. Whoever is asked for an answer has to get the question.
+        let held_to = match (&delivery.selector.rooms[..], &delivery.selector.connections[..]) {
+            _ if delivery.ack.is_some() => None,
+            ([], []) => Some(key),
+            ([room], []) => self.keys.get(room).copied(),
+            _ => None,
+        };
+        let overflow = held_to.and_then(|key| Some(self.rooms.get(&key)?.overflow)).unwrap_or_default();
+        let tag = held_to.unwrap_or(RoomKey::NONE).tag();
         let mut given = Vec::new();
         let mut slow = Vec::new();
         for slot in slots {
@@ -238,9 +262,14 @@ impl Shard {
             if publication.except == Some(entry.id) || busy {
                 continue;
             }
-            if entry.outbox.push(encode::publication(publication, format, life), 1).is_err() {
-                slow.push(slot);
-                continue;
+            let frames = encode::publication(publication, format, life);
+            let Entry { outbox, rooms, .. } = entry;
+            match outbox.offer(frames, 1, tag, overflow, gaps(&self.rooms, rooms)) {
+                Ok(dropped) => self.dropped += u64::from(dropped),
+                Err(Slow) => {
+                    slow.push(slot);
+                    continue;
+                }
             }
             mark(entry, &mut self.dirty, slot);
             self.delivered += 1;
@@ -327,10 +356,13 @@ impl Shard {
     /// Queues bytes for one connection, or cuts it as a slow reader.
     fn queue(&mut self, slot: u32, bytes: Bytes, events: &mut Vec<Event>) {
         let Some(entry) = self.entries.get_mut(slot) else { return };
-        if entry.outbox.push(bytes, 1).is_err() {
-            self.cut(slot, CloseCode::SLOW, events);
-        } else {
-            mark(entry, &mut self.dirty, slot);
+        let (Entry { outbox, rooms, .. }, tag) = (&mut *entry, RoomKey::NONE.tag());
+        match outbox.offer(bytes, 1, tag, Overflow::Disconnect, gaps(&self.rooms, rooms)) {
+            Ok(dropped) => {
+                self.dropped += u64::from(dropped);
+                mark(entry, &mut self.dirty, slot);
+            }
+            Err(Slow) => self.cut(slot, CloseCode::SLOW, events),
         }
     }
 
@@ -367,6 +399,18 @@ impl Shard {
             self.hub.stats.slow.fetch_add(1, Ordering::Relaxed);
         }
         events.push(Event::Cut { connection: entry.id, code });
+    }
+}
+
+/// What one connection is told where messages of a room were dropped; nothing if it has left the room.
+fn gaps<'s>(
+    rooms: &'s FxHashMap<RoomKey, ShardRoom>,
+    joined: &'s [Joined],
+) -> impl FnMut(RoomTag, u32) -> Bytes + use<'s> {
+    move |tag, missed| {
+        let joined = joined.iter().find(|joined| joined.key.tag() == tag);
+        let room = joined.and_then(|joined| Some((joined, rooms.get(&joined.key)?)));
+        room.map_or_else(Bytes::new, |(joined, room)| encode::gap(&room.name, missed, joined.format))
     }
 }
 

@@ -84,6 +84,7 @@ impl Shard {
             self.keys.insert(name.clone(), key);
             ShardRoom {
                 name: name.clone(),
+                overflow: self.hub.policy(name).overflow,
                 live: Vec::new(),
                 catching_up: Vec::new(),
                 passed: None,

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use parlor_hub::policy::{Log, Policy, Presence, Retention};
+use parlor_hub::policy::{Log, Policy, Retention};
 use parlor_hub::{Hub, socketio};
 
 use super::namespace::Namespace;
@@ -100,7 +100,7 @@ impl Registry {
             return room.starts_with('/').then_some(Policy::BARE);
         }
         let window = read(&self.namespaces).get(socketio::namespace_of(room)).and_then(Namespace::window);
-        Some(window.map_or(Policy::BARE, |window| Policy { log: log(window), presence: Presence::Off }))
+        Some(window.map_or(Policy::BARE, |window| Policy { log: log(window), ..Policy::BARE }))
     }
 }
 

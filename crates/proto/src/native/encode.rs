@@ -208,6 +208,12 @@ pub fn presence(
         .end();
 }
 
+/// `{"type":"gap",…}`: so many messages of the room would have stood here, and were dropped because they were not read in
+/// time.
+pub fn gap(out: &mut Vec<u8>, room: &str, missed: u64) {
+    Object::new(out, "gap").text("room", room).number("missed", missed).end();
+}
+
 /// `{"type":"members",…}`
 pub fn members(out: &mut Vec<u8>, id: Option<&str>, room: &str, presence: &Presence<'_>) {
     presence_fields(Object::reply(out, "members", id).text("room", room), presence).end();

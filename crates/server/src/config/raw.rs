@@ -100,6 +100,20 @@ pub(crate) const SETTINGS: &[Setting] = &[
         help: "Seconds for which a Socket.IO client may be away and is then given what it missed (connection state recovery); off if it is not given, because it adds an argument to every event",
     },
     Setting {
+        name: "drop_oldest",
+        kind: Kind::List,
+        default: "[]",
+        example: "drop_oldest = [\"ticks:*\"]",
+        help: "Rooms in which a reader who is too slow misses the oldest messages and is told how many, where others cut it: a name, or the beginning of names and a *; may be repeated",
+    },
+    Setting {
+        name: "latest_only",
+        kind: Kind::List,
+        default: "[]",
+        example: "latest_only = [\"price:*\"]",
+        help: "Rooms of which only the newest message waits for whoever is not reading at the moment, for values that replace each other; where both lists fit the longer name counts",
+    },
+    Setting {
         name: "workers",
         kind: Kind::Number,
         default: "",
@@ -222,6 +236,7 @@ fn flag(setting: &Setting) -> Arg {
         Kind::Switch => arg.action(ArgAction::SetTrue),
         Kind::List => arg.action(ArgAction::Append).value_name(match setting.name {
             "trusted_proxies" => "NETWORK",
+            "drop_oldest" | "latest_only" => "ROOMS",
             _ => "URL",
         }),
         Kind::Number => arg.action(ArgAction::Set).value_name("NUMBER"),

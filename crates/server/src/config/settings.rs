@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use parlor::{ForwardedIn, Limits, Proxies, Tls};
+use parlor::{ForwardedIn, Limits, Overflow, Overflows, Proxies, Tls};
 use tracing_subscriber::EnvFilter;
 
 use super::Wrong;
@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) tls: Option<Tls>,
     /// How long a client of Socket.IO may be away and still be recovered. `None`: not at all.
     pub(crate) recovery: Option<Duration>,
+    /// Which rooms drop messages for slow readers.
+    pub(crate) overflows: Overflows,
     /// `None`: one per core.
     pub(crate) workers: Option<usize>,
     /// Bytes. `None`: what the machine or the container has.
@@ -71,6 +73,7 @@ impl Settings {
                 let seconds = text.parse().ok().filter(|number| (1..=MAX_RECOVERY).contains(number))?;
                 Some(Duration::from_secs(seconds))
             })?,
+            overflows: overflows(&value("drop_oldest"), &value("latest_only"))?,
             workers: value("workers").optional("is no number from 1 to 1024", |text| {
                 text.parse().ok().filter(|number| (1..=MAX_WORKERS).contains(number))
             })?,
@@ -134,6 +137,17 @@ fn engine(text: &str) -> Option<EngineKind> {
         "memory" => Some(EngineKind::Memory),
         _ => None,
     }
+}
+
+fn overflows(drop_oldest: &Value<'_>, latest_only: &Value<'_>) -> Result<Overflows, Wrong> {
+    let mut overflows = Overflows::default();
+    for (value, overflow) in [(drop_oldest, Overflow::DropOldest), (latest_only, Overflow::LatestOnly)] {
+        let fault = "names no rooms: a name, or its beginning and one * at the end";
+        for rooms in value.each(fault, |text| text.parse().ok())? {
+            overflows.set(rooms, overflow);
+        }
+    }
+    Ok(overflows)
 }
 
 /// Both files, or neither.
@@ -213,6 +227,8 @@ mod tests {
         assert_eq!(networks, ["10.0.0.0/8".parse().unwrap()]);
         assert_eq!(with("forwarded_in", "Forwarded").unwrap().proxies.header, ForwardedIn::Forwarded);
         assert_eq!(with("recovery", "120").unwrap().recovery, Some(Duration::from_secs(120)));
+        let ticks = with("latest_only", "ticks:*").unwrap().overflows;
+        assert_eq!(ticks.of("ticks:gold"), Overflow::LatestOnly);
         assert_eq!(with("workers", "3").unwrap().workers, Some(3));
         assert_eq!(with("memory", "64").unwrap().memory, Some(64 << 20));
         assert_eq!(with("no_limits", "on").unwrap().limits, Limits::Off);
@@ -247,6 +263,11 @@ mod tests {
                 "forwarded_in",
                 "x-real-ip",
                 "--forwarded_in: \"x-real-ip\" is no header of these: x-forwarded-for, forwarded; an example is forwarded_in = \"forwarded\"",
+            ),
+            (
+                "drop_oldest",
+                "a*b",
+                "--drop_oldest: \"a*b\" names no rooms: a name, or its beginning and one * at the end; an example is drop_oldest = [\"ticks:*\"]",
             ),
             (
                 "memory",

@@ -10,12 +10,12 @@ use std::time::{Duration, SystemTime};
 
 use parlor_engines::{EmbeddedEngine, Settings};
 use parlor_hub::engine::{Done, Door, Engine, Expect, Range};
-use parlor_hub::policy::{Log, Policy, Presence, Retention};
+use parlor_hub::policy::{Log, Policy, Retention};
 use parlor_hub::publication::{Author, Draft, Form, Publication};
 use parlor_proto::name::RoomName;
 use parlor_proto::position::{Epoch, MessageId};
 
-const POLICY: Policy = Policy { log: Log::Stored(Retention::KEEP), presence: Presence::Off };
+const POLICY: Policy = Policy { log: Log::Stored(Retention::KEEP), ..Policy::BARE };
 
 /// Tells what comes through the door.
 struct Teller;

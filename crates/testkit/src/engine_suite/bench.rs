@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use parlor_hub::engine::{Begin, Done, Door, Engine, Expect, Head, Page, Published, Range, Record, Resumed};
-use parlor_hub::policy::{Log, Policy, Presence, Retention};
+use parlor_hub::policy::{Log, Policy, Retention};
 use parlor_hub::publication::{Author, Draft, Form, Publication};
 use parlor_proto::codes::{Code, Refusal};
 use parlor_proto::name::RoomName;
@@ -14,9 +14,9 @@ use parlor_proto::position::{Epoch, MessageId, Position};
 
 /// A log that keeps everything.
 pub const KEEP: Retention = Retention::KEEP;
-pub const STORED: Policy = Policy { log: Log::Stored(KEEP), presence: Presence::Off };
-pub const MEMORY: Policy = Policy { log: Log::Memory(KEEP), presence: Presence::Off };
-pub const LIVE: Policy = Policy { log: Log::None, presence: Presence::Off };
+pub const STORED: Policy = Policy { log: Log::Stored(KEEP), ..Policy::BARE };
+pub const MEMORY: Policy = Policy { log: Log::Memory(KEEP), ..Policy::BARE };
+pub const LIVE: Policy = Policy { log: Log::None, ..Policy::BARE };
 
 /// The time at which a bench begins, in ms since 1970.
 pub const START: u64 = 1_790_000_000_000;
