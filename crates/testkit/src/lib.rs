@@ -8,5 +8,6 @@ pub mod ledger;
 pub mod listener;
 pub mod peer;
 pub mod process;
+pub mod proxy;
 pub mod simulation;
 pub mod torture;

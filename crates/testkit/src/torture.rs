@@ -4,12 +4,14 @@
 //! each other and with what the store held in the end; it knows nothing of transports, processes or time.
 
 mod check;
+mod read;
 
 use std::collections::BTreeMap;
 
 use parlor_proto::position::{Epoch, Position};
 
 pub use check::{Fault, Rule, check};
+pub use read::read_store;
 
 /// The notes of one client.
 #[derive(Clone, Debug, PartialEq)]

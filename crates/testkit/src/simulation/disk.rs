@@ -49,9 +49,12 @@ impl Disk {
         self.logs.entry(room.clone()).or_insert_with(|| RoomLog::new(room))
     }
 
-    /// An empty one if nothing was stored there yet.
-    pub(super) fn log(&self, room: &RoomName) -> RoomLog {
-        self.logs.get(room).cloned().unwrap_or_else(|| RoomLog::new(room))
+    /// Looks at a room's log, an empty one if nothing was stored there yet.
+    pub(super) fn read<T>(&self, room: &RoomName, read: impl FnOnce(&RoomLog) -> T) -> T {
+        match self.logs.get(room) {
+            Some(log) => read(log),
+            None => read(&RoomLog::new(room)),
+        }
     }
 
     /// Rooms hold no more than they keep.

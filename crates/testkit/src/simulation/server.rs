@@ -35,7 +35,8 @@ pub(super) struct Wire {
     speech: Speech,
     /// Written and not read by the client.
     pub(super) pipe: VecDeque<u8>,
-    capacity: usize,
+    /// What it takes; a slow reader's is small.
+    pub(super) capacity: usize,
     /// Commands on their way to the server.
     pub(super) uplink: VecDeque<(String, Command)>,
     asked: BTreeMap<u64, Asked>,
@@ -90,11 +91,19 @@ impl Wire {
         }
     }
 
-    /// Carries out the oldest command that is on its way.
+    /// Carries out the oldest command that is on its way. What a stream wants is one request.
     pub(super) fn receive(&mut self, shard: &mut Shard, now: u64) -> bool {
         if self.over || self.leaving {
             self.uplink.clear();
         }
+        let mut worked = self.receive_one(shard, now);
+        while self.speech == Speech::Events && self.receive_one(shard, now) {
+            worked = true;
+        }
+        worked
+    }
+
+    fn receive_one(&mut self, shard: &mut Shard, now: u64) -> bool {
         let Some((id, command)) = self.uplink.pop_front() else { return false };
         self.tickets += 1;
         let since = matches!(&command, Command::Join { begin: Some(Begin::Since(_)), .. });

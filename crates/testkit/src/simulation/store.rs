@@ -395,7 +395,7 @@ impl Engine for Shared {
             return done(Ok(head));
         }
         let room = room.clone();
-        self.0.read(done, move |disk| disk.log(&room).head);
+        self.0.read(done, move |disk| disk.read(&room, |log| log.head));
     }
 
     fn history(&self, room: &RoomName, policy: Policy, range: Range, limit: u32, done: Done<Page>) {
@@ -403,7 +403,7 @@ impl Engine for Shared {
             return self.0.rings.history(room, policy, range, limit, done);
         }
         let room = room.clone();
-        self.0.read(done, move |disk| disk.log(&room).page(range, limit));
+        self.0.read(done, move |disk| disk.read(&room, |log| log.page(range, limit)));
     }
 
     fn resume(&self, room: &RoomName, policy: Policy, begin: Begin, done: Done<Resumed>) {
@@ -419,7 +419,7 @@ impl Engine for Shared {
             return done(Ok(Resumed { head, outcome: Ok(page) }));
         }
         let room = room.clone();
-        self.0.read(done, move |disk| disk.log(&room).resume(begin));
+        self.0.read(done, move |disk| disk.read(&room, |log| log.resume(begin)));
     }
 
     fn life(&self) -> u64 {
