@@ -21,7 +21,7 @@ use crate::torture::{Note, Truth};
 const START: u64 = 1_790_000_000_000;
 const ROOMS: [&str; 6] = ["a", "b", "recent:a", "memory:a", "memory:b", "live:a"];
 /// Rounds in which everything that is there is carried out; more than this in a row is not rest.
-const ROUNDS: usize = 5_000;
+const ROUNDS: usize = 20_000;
 
 pub(super) struct World {
     seed: u64,
@@ -164,7 +164,12 @@ impl World {
         let mut worked = false;
         if whole {
             for index in self.wires_of(worker) {
-                worked |= self.wires[index].receive(&mut self.shards[worker], self.now);
+                while self.wires[index].receive(&mut self.shards[worker], self.now) {
+                    worked = true;
+                    if self.dice.once_in(3) {
+                        break;
+                    }
+                }
             }
         }
         let World { shards, wires, by_id, store, dice, now, .. } = self;
