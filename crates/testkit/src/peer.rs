@@ -126,7 +126,8 @@ impl Peer {
             match self.stream.read(&mut buffer) {
                 Ok(0) => self.end(),
                 Ok(n) => self.take(&mut buffer[..n]),
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                }
                 Err(_) => self.end(),
             }
             self.stream.set_read_timeout(Some(PATIENCE)).expect("a time");

@@ -125,7 +125,9 @@ fn fate(dice: &mut Dice) -> Fate {
 fn carry_both(shared: &Arc<Shared>, client: &TcpStream, server: &TcpStream, fates: [Fate; 2]) {
     let pairs = [(client, server), (server, client)];
     for ((from, to), fate) in pairs.into_iter().zip(fates) {
-        let (Ok(from), Ok(to), shared) = (from.try_clone(), to.try_clone(), Arc::clone(shared)) else { return };
+        let (Ok(from), Ok(to), shared) = (from.try_clone(), to.try_clone(), Arc::clone(shared)) else {
+            return;
+        };
         thread::spawn(move || {
             // An error on either side is the end of both.
             if carry(&shared, &from, &to, fate).is_none() {

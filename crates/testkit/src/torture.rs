@@ -25,16 +25,35 @@ pub struct Log {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Note {
     /// Its message is stored.
-    Acked { room: String, at: Position, data: String },
+    Acked {
+        room: String,
+        at: Position,
+        data: String,
+    },
     /// From here on it follows a room; it had everything up to `since`. `head`: where the room stood, if that was said.
-    Joined { room: String, since: Option<Position>, head: Option<Position>, outcome: Outcome },
+    Joined {
+        room: String,
+        since: Option<Position>,
+        head: Option<Position>,
+        outcome: Outcome,
+    },
     /// A message; without a place if it is not stored.
-    Message { room: String, at: Option<Position>, data: String },
+    Message {
+        room: String,
+        at: Option<Position>,
+        data: String,
+    },
     /// It has everything in its rooms up to this place of the store.
-    Passed { seq: u64 },
-    Left { room: String },
+    Passed {
+        seq: u64,
+    },
+    Left {
+        room: String,
+    },
     /// Its connection is over, and it follows nothing any more.
-    Cut { code: u16 },
+    Cut {
+        code: u16,
+    },
     /// Nothing is on its way to anybody: it must have everything.
     Quiet,
 }

@@ -41,8 +41,6 @@ pub(super) struct Wire {
     pub(super) uplink: VecDeque<(String, Command)>,
     asked: BTreeMap<u64, Asked>,
     tickets: u64,
-    /// Of rooms that were joined with ids: the newest place of which everything was sent.
-    newest: (u64, MessageId),
     /// How far the store had come before the rooms were joined.
     last: u64,
     blocked: bool,
@@ -82,7 +80,6 @@ impl Wire {
             uplink: VecDeque::new(),
             asked: BTreeMap::new(),
             tickets: 0,
-            newest: (0, MessageId::NIL),
             last,
             blocked: false,
             leaving: false,
@@ -121,10 +118,10 @@ impl Wire {
                 self.say(shard, &object);
             }
             Event::Settled { newest, .. } => {
-                let (seq, id) = newest.map_or(self.newest, |newest| self.newest.max(newest));
+                let (seq, id) = newest.unwrap_or((0, MessageId::NIL)).max((self.last, MessageId::NIL));
                 let life = shard.hub().engine().life();
                 let mut line = Vec::new();
-                sse::id(&mut line, Cursor { life, seq: seq.max(self.last), id });
+                sse::id(&mut line, Cursor { life, seq, id });
                 shard.send(self.id.slot(), Bytes::from(line));
             }
             Event::Cut { code, .. } => self.close(shard, code, now),
@@ -173,9 +170,6 @@ impl Wire {
         let id = Some(&*asked.id);
         match result {
             Ok(Reply::Joined(joined)) => {
-                if let Some(head) = joined.head {
-                    self.newest = self.newest.max((head.seq, head.id));
-                }
                 let messages: Vec<_> = joined.messages.iter().map(|message| entry(message)).collect();
                 let members: Vec<_> = joined.members.list.iter().flatten().map(member).collect();
                 let recovered = match (asked.since, joined.lost) {

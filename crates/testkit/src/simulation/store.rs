@@ -68,9 +68,21 @@ enum Writer {
 }
 
 enum Outcome {
-    Stored { publication: Arc<Publication>, place: Place, mark: Option<Mark>, first: u64, done: Done<Published> },
-    Passed { publication: Arc<Publication>, done: Done<Published> },
-    Answer { result: Result<Published, Refusal>, done: Done<Published> },
+    Stored {
+        publication: Arc<Publication>,
+        place: Place,
+        mark: Option<Mark>,
+        first: u64,
+        done: Done<Published>,
+    },
+    Passed {
+        publication: Arc<Publication>,
+        done: Done<Published>,
+    },
+    Answer {
+        result: Result<Published, Refusal>,
+        done: Done<Published>,
+    },
 }
 
 /// A wish to read; then its answer, which is as old as the moment when it was taken from the disk.
@@ -179,7 +191,9 @@ impl Store {
                 state.writer = Writer::Tells(outcomes, false);
             }
             Writer::Tells(mut outcomes, shown) => {
-                if let (Some(Outcome::Stored { publication, place, first, .. }), false) = (outcomes.front(), shown) {
+                if let (Some(Outcome::Stored { publication, place, first, .. }), false) =
+                    (outcomes.front(), shown)
+                {
                     let head = head_at(publication.id, *place);
                     let (room, first) = (publication.room.clone(), *first);
                     state.heads.insert(room, (head, first));

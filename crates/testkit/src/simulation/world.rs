@@ -435,8 +435,8 @@ fn start(store: Store, workers: u64) -> (Arc<Store>, Arc<Hub>, Vec<Shard>) {
 fn connection(event: &parlor_hub::shard::Event) -> ConnectionId {
     use parlor_hub::shard::Event;
     match event {
-        Event::Reply { connection, .. } | Event::Settled { connection, .. } | Event::Cut { connection, .. } => {
-            *connection
-        }
+        Event::Reply { connection, .. }
+        | Event::Settled { connection, .. }
+        | Event::Cut { connection, .. } => *connection,
     }
 }

@@ -113,7 +113,9 @@ impl<'a> Check<'a> {
                         Some(place) => self.stored_message(at, room, *place, data, followed),
                         None => self.passing_message(at, room, data, followed),
                     },
-                    None => self.fault(Rule::Stray, at, format!("{data} of {room}, which it does not follow")),
+                    None => {
+                        self.fault(Rule::Stray, at, format!("{data} of {room}, which it does not follow"))
+                    }
                 },
                 Note::Passed { seq } => self.passed(at, *seq, &rooms),
                 Note::Left { room } => drop(rooms.remove(room.as_str())),
@@ -145,7 +147,11 @@ impl<'a> Check<'a> {
         let told = self.told.entry((at.life, room, place.epoch, place.offset)).or_insert((place.id, data));
         if *told != (place.id, data) {
             let other = told.1;
-            self.fault(Rule::Disagreement, at, format!("{data} at {place} in {room}, where {other} was seen"));
+            self.fault(
+                Rule::Disagreement,
+                at,
+                format!("{data} at {place} in {room}, where {other} was seen"),
+            );
         }
         if let Some(log) = self.log(at.life, room, place.epoch) {
             let there = place.offset.checked_sub(1).and_then(|index| log.get(index as usize));
@@ -268,19 +274,25 @@ impl<'a> Check<'a> {
 
     fn passed(&mut self, at: At<'_>, seq: u64, rooms: &BTreeMap<&str, Followed>) {
         for (room, followed) in rooms {
-            let (Some(epoch), Next::Exactly(next) | Next::AtMost(next)) = (followed.epoch, followed.next) else {
+            let (Some(epoch), Next::Exactly(next) | Next::AtMost(next)) = (followed.epoch, followed.next)
+            else {
                 continue;
             };
             let owed = self.log(at.life, room, epoch).and_then(|log| log.get(next as usize - 1));
             if let Some(owed) = owed.filter(|owed| owed.seq <= seq) {
-                self.fault(Rule::PassedTooFar, at, format!("{} in {room} at {} is not there", owed.data, owed.at));
+                self.fault(
+                    Rule::PassedTooFar,
+                    at,
+                    format!("{} in {room} at {} is not there", owed.data, owed.at),
+                );
             }
         }
     }
 
     fn quiet(&mut self, at: At<'_>, rooms: &BTreeMap<&str, Followed>) {
         for (room, followed) in rooms {
-            let (Some(epoch), Next::Exactly(next) | Next::AtMost(next)) = (followed.epoch, followed.next) else {
+            let (Some(epoch), Next::Exactly(next) | Next::AtMost(next)) = (followed.epoch, followed.next)
+            else {
                 continue;
             };
             if let Some(missing) = self.log(at.life, room, epoch).and_then(|log| log.get(next as usize - 1)) {

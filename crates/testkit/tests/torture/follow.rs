@@ -112,7 +112,8 @@ impl<'a> Follower<'a> {
     }
 
     fn hear(&mut self, object: &Value, joins: &[(Value, Option<Position>)]) {
-        self.diary.hear(object, |room| joins.iter().find(|join| join.0["room"] == room).and_then(|join| join.1));
+        self.diary
+            .hear(object, |room| joins.iter().find(|join| join.0["room"] == room).and_then(|join| join.1));
     }
 
     /// `/sse` goes on behind its last id, `/stream` at the places of its rooms.
@@ -294,7 +295,8 @@ impl<'a> Follower<'a> {
         if packet.starts_with("41") || packet.starts_with("44") || packet == "1" {
             return None;
         }
-        if let Some(json) = packet.find('[').filter(|_| packet.starts_with("42") || packet.starts_with("43")) {
+        if let Some(json) = packet.find('[').filter(|_| packet.starts_with("42") || packet.starts_with("43"))
+        {
             let list: Value = serde_json::from_str(&packet[json..]).ok()?;
             let object = if packet.starts_with("43") { &list[0] } else { &list[1] };
             self.hear(object, joins);

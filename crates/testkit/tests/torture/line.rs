@@ -72,7 +72,9 @@ impl Line {
                 self.buffer.extend_from_slice(&buffer[..count]);
                 Ok(())
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Err(Quiet::Yet),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err(Quiet::Yet)
+            }
             Err(_) => Err(Quiet::Over),
         }
     }

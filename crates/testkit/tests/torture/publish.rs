@@ -70,9 +70,9 @@ impl Publisher {
                     self.log.notes.push((0, Note::Acked { room: room.to_owned(), at, data }));
                     return true;
                 }
-                // Stopping, or busy: later.
+                // Stopping, or busy: later. A body of which the end did not come is told to be too long.
                 let code = answer["code"].as_str().unwrap_or_default();
-                assert!(matches!(code, "unavailable" | "busy"), "{answer}");
+                assert!(matches!(code, "unavailable" | "busy" | "timeout" | "too_large"), "{answer}");
             }
             std::thread::sleep(Duration::from_millis(20 + dice.roll(100)));
         }

@@ -44,7 +44,17 @@ fn good() -> (Vec<Log>, Vec<Truth>) {
     };
     let recovered = Outcome::Recovered;
     let logs = vec![
-        log("ann", vec![joined(None, 1, Outcome::Fresh), message(2), message(3), message(4), message(5), Note::Quiet]),
+        log(
+            "ann",
+            vec![
+                joined(None, 1, Outcome::Fresh),
+                message(2),
+                message(3),
+                message(4),
+                message(5),
+                Note::Quiet,
+            ],
+        ),
         log(
             "bob",
             vec![
@@ -114,7 +124,8 @@ fn a_gap_that_is_given_in_part_after_it_was_refused_is_seen() {
 fn what_belongs_elsewhere_is_seen() {
     let of_other_epoch = Position { epoch: Epoch(8), ..place(3) };
     check_changed(&[Rule::Stray, Rule::Vanished], |logs, _| {
-        logs[ANN].notes[2].1 = Note::Message { room: "a".into(), at: Some(of_other_epoch), data: "m3".into() };
+        logs[ANN].notes[2].1 =
+            Note::Message { room: "a".into(), at: Some(of_other_epoch), data: "m3".into() };
     });
     check_changed(&[Rule::Stray], |logs, _| logs[ANN].notes.insert(4, (0, Note::Left { room: "a".into() })));
     check_changed(&[Rule::Stray], |logs, _| drop(logs[BOB].notes.remove(4)));
@@ -163,12 +174,8 @@ fn a_message_that_is_stored_twice_is_seen() {
 #[test]
 fn a_recovery_that_is_not_true_is_seen() {
     let foreign = Position { id: MessageId(99), ..place(2) };
-    let since = |since| Note::Joined {
-        room: "a".into(),
-        since,
-        head: Some(place(4)),
-        outcome: Outcome::Recovered,
-    };
+    let since =
+        |since| Note::Joined { room: "a".into(), since, head: Some(place(4)), outcome: Outcome::Recovered };
     check_changed(&[Rule::FalseRecovery], |logs, _| logs[BOB].notes[4].1 = since(Some(foreign)));
     let of_other_epoch = Position { epoch: Epoch(8), ..place(2) };
     check_changed(&[Rule::FalseRecovery, Rule::Stray], |logs, _| {
