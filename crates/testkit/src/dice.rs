@@ -19,7 +19,7 @@ impl Dice {
         Dice(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -29,7 +29,7 @@ impl Dice {
 
     /// Below `end`.
     pub fn roll(&mut self, end: u64) -> u64 {
-        self.next() % end
+        self.number() % end
     }
 
     /// Below `end`, as an index.
@@ -48,7 +48,7 @@ impl Dice {
 
     /// Dice of their own for somebody who throws whenever it likes.
     pub fn fork(&mut self) -> Dice {
-        Dice(self.next())
+        Dice(self.number())
     }
 }
 

@@ -71,7 +71,7 @@ impl Wire {
             Speech::Lines => WireFormat::Lines,
             Speech::Events => WireFormat::SsePlain,
         };
-        let random = u128::from(dice.next()) << 64 | u128::from(dice.next());
+        let random = u128::from(dice.number()) << 64 | u128::from(dice.number());
         Wire {
             id: shard.connect(random, Some(author), format),
             speech,

@@ -87,9 +87,12 @@ enum Outcome {
 
 /// A wish to read; then its answer, which is as old as the moment when it was taken from the disk.
 enum Read {
-    Asked(Box<dyn FnOnce(&Disk) -> Box<dyn FnOnce() + Send> + Send>),
-    Taken(Box<dyn FnOnce() + Send>),
+    Asked(Take),
+    Taken(Answer),
 }
+
+type Take = Box<dyn FnOnce(&Disk) -> Answer + Send>;
+type Answer = Box<dyn FnOnce() + Send>;
 
 impl Store {
     /// Over what an earlier one has left.
@@ -259,7 +262,7 @@ impl Store {
             drop(state);
             return done(Err(Refusal::new(Code::Unavailable, "the store is not there at the moment")));
         }
-        let read: Box<dyn FnOnce(&Disk) -> Box<dyn FnOnce() + Send> + Send> = Box::new(move |disk| {
+        let read: Take = Box::new(move |disk| {
             let read = read(disk);
             Box::new(move || done(Ok(read)))
         });

@@ -114,7 +114,8 @@ impl<'a> Check<'a> {
                         None => self.passing_message(at, room, data, followed),
                     },
                     None => {
-                        self.fault(Rule::Stray, at, format!("{data} of {room}, which it does not follow"))
+                        let what = format!("{data} of {room}, which it does not follow");
+                        self.fault(Rule::Stray, at, what);
                     }
                 },
                 Note::Passed { seq } => self.passed(at, *seq, &rooms),
