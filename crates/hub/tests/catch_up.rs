@@ -171,6 +171,7 @@ fn who_has_read_ahead_of_the_door_gets_nothing_twice_behind_what_is_not_stored()
     shard.receive_mail(NOW, |_, _| {});
     let chunk = shard.outbox(connection.slot()).unwrap().single().expect("one chunk").to_vec();
     let text = String::from_utf8_lossy(&chunk).into_owned();
-    let data: String = text.match_indices("\"data\":").map(|(at, _)| text[at + 7..at + 8].to_owned()).collect();
+    let data: String =
+        text.match_indices("\"data\":").map(|(at, _)| text[at + 7..at + 8].to_owned()).collect();
     assert_eq!(data, "783");
 }

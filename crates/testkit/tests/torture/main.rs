@@ -89,8 +89,8 @@ fn every_transport_keeps_every_promise_while_everything_goes_wrong() {
     let mut restarts = [0, 0];
 
     thread::scope(|scope| {
-        for n in 0..WAYS.len() * 2 {
-            let way = if n < WAYS.len() { WAYS[n] } else { Way::Any };
+        let ways = WAYS.into_iter().chain([Way::Any; WAYS.len()]);
+        for (n, way) in ways.enumerate() {
             let (mut dice, keep, late) = (dice.fork(), &keep, &late);
             scope.spawn(move || {
                 // A cursor is proven by the newest message of its rooms; one that went with a process proves nothing.
