@@ -49,6 +49,7 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { name: "unit", reason: "unit, property, engine and cross-crate tests", minutes: 14, full_minutes: 20, quick: true, interop: false, run: run_unit },
     Group { name: "doc", reason: "the documentation builds without warnings", minutes: 4, full_minutes: 4, quick: false, interop: false, run: run_doc },
     Group { name: "kill", reason: "kill -9 loses nothing that was acknowledged", minutes: 15, full_minutes: 60, quick: false, interop: false, run: run_kill },
+    Group { name: "torture", reason: "every transport on a bad network, and ten thousand seeds of the hub in a world of its own", minutes: 15, full_minutes: 60, quick: false, interop: false, run: run_torture },
     Group { name: "fuzz", reason: "a minute of coverage-guided fuzzing", minutes: 20, full_minutes: 30, quick: false, interop: false, run: run_fuzz },
     Group { name: "conformance", reason: "Autobahn|Testsuite, both roles and the Rust client", minutes: 25, full_minutes: 90, quick: false, interop: true, run: run_conformance },
     Group { name: "clients", reason: "Python clients, curl lines and hostile input on the real binary", minutes: 10, full_minutes: 10, quick: false, interop: true, run: run_clients },
@@ -106,6 +107,16 @@ fn run_kill(cx: &Context, depth: Depth) -> Result<GroupResult> {
     // Five rounds show that the test works; two hundred are for a release.
     test.env("PARLOR_KILL_ROUNDS", if depth == Depth::Full { "200" } else { "5" });
     cargo_counts(cx, test, "kill")
+}
+
+fn run_torture(cx: &Context, depth: Depth) -> Result<GroupResult> {
+    let parlor = cx.parlor_bin()?;
+    let full = depth == Depth::Full;
+    let mut test = cx.release(&["test"]);
+    test.args(["--test", "simulation", "--test", "torture", "--no-fail-fast"]).env("PARLOR_BIN", parlor);
+    test.env("PARLOR_SEEDS", if full { "100000" } else { "10000" });
+    test.env("PARLOR_TORTURE_SECONDS", if full { "900" } else { "60" });
+    cargo_counts(cx, test, "torture")
 }
 
 fn run_fuzz(cx: &Context, depth: Depth) -> Result<GroupResult> {

@@ -321,13 +321,13 @@ impl<'r> Run<'r> {
             .clone()
     }
 
-    /// The bytes of those after an offset, and how many they are; `None` if there are none.
+    /// The bytes of those after an offset, and how many they are; `None` if there are none. What is not stored is for
+    /// everyone, and may stand before what is not.
     pub(crate) fn after(&self, format: WireFormat, after: u64) -> Option<(Bytes, u32)> {
-        // Ephemeral publications have no offset; they come in order, so those behind `after` are for everyone.
         let behind =
-            |publication: &Arc<Publication>| publication.place.is_none_or(|place| place.offset > after);
-        let part = &self.run[self.run.iter().position(behind)?..];
-        Some((join(part, format, self.life), part.len() as u32))
+            |publication: &&Arc<Publication>| publication.place.is_none_or(|place| place.offset > after);
+        let part: Vec<_> = self.run.iter().filter(behind).cloned().collect();
+        (!part.is_empty()).then(|| (join(&part, format, self.life), part.len() as u32))
     }
 }
 

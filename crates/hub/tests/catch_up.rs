@@ -143,3 +143,35 @@ fn who_waits_for_the_middle_of_a_run_misses_nothing_of_its_end() {
     receive(&mut shard);
     assert_eq!(got(&mut shard), "4");
 }
+
+#[test]
+fn who_has_read_ahead_of_the_door_gets_nothing_twice_behind_what_is_not_stored() {
+    let engine = Arc::new(Scripted { length: Mutex::new(2), records: MemoryEngine::new([7; 16]) });
+    let hub = Hub::start(
+        Arc::clone(&engine) as Arc<dyn Engine>,
+        vec![Arc::new(Mailbox::new(|| {}))],
+        Policies::new(Policy::stock),
+        false,
+    );
+    let mut shard = Shard::new(Arc::clone(&hub), 0);
+    // Two are in the log and were not delivered yet: the head that is joined at is ahead of the door.
+    let connection = shard.connect(1, None, WireFormat::Native);
+    let begin = Some(Begin::Last(0));
+    shard.execute(connection, Ticket(1), Command::Join { room: room(), begin, format: None }, NOW);
+    while shard.receive_mail(NOW, |_, _| {}) {}
+    let passing = |data: &str| {
+        let stored = Arc::into_inner(message(1)).expect("nobody else has it");
+        hub.deliver(Arc::new(Publication { place: None, data: data.into(), ..stored }));
+    };
+    passing("7");
+    hub.deliver(message(1));
+    passing("8");
+    hub.deliver(message(2));
+    hub.deliver(message(3));
+    shard.receive_mail(NOW, |_, _| {});
+    let chunk = shard.outbox(connection.slot()).unwrap().single().expect("one chunk").to_vec();
+    let text = String::from_utf8_lossy(&chunk).into_owned();
+    let data: String =
+        text.match_indices("\"data\":").map(|(at, _)| text[at + 7..at + 8].to_owned()).collect();
+    assert_eq!(data, "783");
+}

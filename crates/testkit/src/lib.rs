@@ -1,5 +1,6 @@
 //! What tests share: the suite that every engine passes, peers, children and what they were told. Never published.
 
+pub mod dice;
 #[cfg(target_os = "linux")]
 pub mod disk;
 pub mod engine_suite;
@@ -7,3 +8,6 @@ pub mod ledger;
 pub mod listener;
 pub mod peer;
 pub mod process;
+pub mod proxy;
+pub mod simulation;
+pub mod torture;

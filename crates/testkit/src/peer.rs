@@ -62,7 +62,7 @@ impl Peer {
             if n == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            if let Some((_, used)) = handshake.receive(&buffer[..n]).expect("101") {
+            if let Some((_, used)) = handshake.receive(&buffer[..n]).map_err(io::Error::other)? {
                 let ws = Connection::new(Role::Client, &Config { mask_seed: [3; 16], ..Config::default() });
                 let mut peer = Peer { stream, ws, events: VecDeque::new() };
                 peer.take(&mut buffer[used..n]);
@@ -116,6 +116,23 @@ impl Peer {
                 Err(error) => panic!("nothing was heard: {error}"),
             }
         }
+    }
+
+    /// The next object or the end, if it comes in this time; a connection that breaks has ended.
+    pub fn hear_within(&mut self, time: Duration) -> Option<Heard> {
+        if self.events.is_empty() {
+            let mut buffer = vec![0; 64 * 1024];
+            self.stream.set_read_timeout(Some(time)).expect("a time");
+            match self.stream.read(&mut buffer) {
+                Ok(0) => self.end(),
+                Ok(n) => self.take(&mut buffer[..n]),
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                }
+                Err(_) => self.end(),
+            }
+            self.stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+        }
+        self.events.pop_front()
     }
 
     /// The next object of this `type`; others before it are skipped.

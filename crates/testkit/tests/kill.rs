@@ -8,9 +8,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use parlor_proto::position::Position;
+use parlor_testkit::dice::Dice;
 use parlor_testkit::ledger::Ledger;
 use parlor_testkit::peer::{Heard, Peer};
 use parlor_testkit::process::Process;
@@ -26,27 +27,6 @@ fn rounds() -> usize {
     rounds.unwrap_or(if full { 200 } else { 5 })
 }
 
-/// Random numbers from a seed that is printed, or that `PARLOR_SEED` gives.
-struct Dice(u64);
-
-impl Dice {
-    fn new(test: &str) -> Dice {
-        let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
-        let seed = std::env::var("PARLOR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(time);
-        println!("{test}: PARLOR_SEED={seed}");
-        Dice(seed)
-    }
-
-    /// SplitMix64, below `end`.
-    fn roll(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % end
-    }
-}
-
 fn room(publisher: usize) -> String {
     format!("room{}", publisher % ROOMS)
 }
@@ -54,7 +34,7 @@ fn room(publisher: usize) -> String {
 #[test]
 fn an_engine_that_is_killed_keeps_every_promise() {
     let dir = tempfile::tempdir().unwrap();
-    let mut dice = Dice::new("engine");
+    let mut dice = Dice::printed("engine");
     let mut ledger = Ledger::default();
     // The number of the message that each publisher wants to see acknowledged before it goes on.
     let mut wanted = [0usize; PUBLISHERS];
@@ -227,7 +207,7 @@ fn subscriber(address: SocketAddr, room: &str, round: &Round) {
 fn a_server_that_is_killed_keeps_every_promise() {
     let binary = binary();
     let dir = tempfile::tempdir().unwrap();
-    let mut dice = Dice::new("server");
+    let mut dice = Dice::printed("server");
     let mut ledger = Ledger::default();
     let mut writers: Vec<Writer> = (0..PUBLISHERS).map(|me| Writer { me, ..Writer::default() }).collect();
     for number in 0..rounds() {

@@ -6,8 +6,9 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use parlor_testkit::dice::Dice;
 use parlor_testkit::disk::{Disk, Entry, Image};
 use parlor_testkit::ledger::Ledger;
 use parlor_testkit::process::Process;
@@ -68,18 +69,8 @@ fn a_power_cut_loses_nothing_that_anybody_was_told() {
         "the recording shows commits and checkpoints: {syncs}, {file_writes}"
     );
 
-    let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let seed = std::env::var("PARLOR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(time);
-    println!("PARLOR_SEED={seed}");
-    let mut state = seed;
-    let mut roll = |end: usize| {
-        // SplitMix64.
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) % end as u64) as usize
-    };
+    let mut dice = Dice::printed("power");
+    let mut roll = |end: usize| dice.index(end);
     let mut places: Vec<usize> = (0..cuts()).map(|_| roll(log.len() + 1)).collect();
     places.sort_unstable();
 

@@ -156,8 +156,9 @@ impl Shard {
             _ => run,
         };
         let mut encoded = encode::Run::new(sent, self.hub.mailboxes.len() > 1, self.hub.engine().life());
+        // What is not stored has no place, wherever it stands in the run.
         let first =
-            sent.first().and_then(|publication| publication.place).map_or(u64::MAX, |place| place.offset);
+            sent.iter().find_map(|publication| publication.place).map_or(u64::MAX, |place| place.offset);
         // Behind it may stand what has no place.
         let last = run.iter().rev().find(|publication| publication.place.is_some());
         let last = last.and_then(|last| Some((newest(last), last.position()?)));

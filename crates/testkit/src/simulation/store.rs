@@ -1,0 +1,483 @@
+//! `Store`: a model of the embedded engine that moves only when it is told to: one writer, readers, and a disk that
+//! outlives it.
+//!
+//! What the real one does on threads of its own is cut into moves, between which anything may happen: taking jobs,
+//! committing them, showing the new head, delivering; and for a read being taken from the disk, and being answered. The
+//! rules that are shared code (resume, keys, order, rings) are the real ones.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use parlor_hub::engine::{
+    Begin, Done, Door, Engine, Frontier, Head, Page, Published, Range, Records, Resumed,
+};
+use parlor_hub::memory::MemoryEngine;
+use parlor_hub::order::{Order, STRIDE};
+use parlor_hub::policy::{Ack, Log, Policy, Retention};
+use parlor_hub::publication::{Draft, Place, Publication};
+use parlor_hub::window::{Mark, WINDOW_BYTES, Window};
+use parlor_proto::codes::{Code, Refusal};
+use parlor_proto::name::RoomName;
+use parlor_proto::position::{Epoch, MessageId, Position, Since};
+
+use super::disk::{Disk, Kept};
+use crate::dice::Dice;
+use crate::torture::{Stored, Truth};
+
+const SECRET: [u8; 16] = [7; 16];
+
+pub(super) struct Store {
+    door: OnceLock<Weak<dyn Door>>,
+    order: Arc<Order>,
+    rings: MemoryEngine,
+    state: Mutex<State>,
+}
+
+struct State {
+    dice: Dice,
+    disk: Disk,
+    window: Window,
+    /// What the writer has shown of rooms.
+    heads: BTreeMap<RoomName, (Head, u64)>,
+    queue: VecDeque<Job>,
+    writer: Writer,
+    reads: Vec<Read>,
+    last_time: u64,
+    ids: u64,
+    /// Things may be refused.
+    faults: bool,
+    truth: Truth,
+}
+
+struct Job {
+    draft: Draft,
+    /// `None`: it is only passed on, in its place.
+    keep: Option<Retention>,
+    now: u64,
+    done: Done<Published>,
+}
+
+/// Where the writer is.
+enum Writer {
+    Idle,
+    /// It has taken these and numbered the batch.
+    Took(Vec<Job>, u64),
+    /// They are on the disk and are told one after the other; `true`: the first one's head is shown already.
+    Tells(VecDeque<Outcome>, bool),
+}
+
+enum Outcome {
+    Stored {
+        publication: Arc<Publication>,
+        place: Place,
+        mark: Option<Mark>,
+        first: u64,
+        done: Done<Published>,
+    },
+    Passed {
+        publication: Arc<Publication>,
+        done: Done<Published>,
+    },
+    Answer {
+        result: Result<Published, Refusal>,
+        done: Done<Published>,
+    },
+}
+
+/// A wish to read; then its answer, which is as old as the moment when it was taken from the disk.
+enum Read {
+    Asked(Take),
+    Taken(Answer),
+}
+
+type Take = Box<dyn FnOnce(&Disk) -> Answer + Send>;
+type Answer = Box<dyn FnOnce() + Send>;
+
+impl Store {
+    /// Over what an earlier one has left.
+    pub(super) fn open(disk: Disk, dice: Dice, ids: u64, truth: Truth, ring_bytes: Option<usize>) -> Store {
+        let order = Arc::new(Order::new(disk.seq_floor));
+        let mut secret = SECRET;
+        secret[..8].copy_from_slice(&disk.seq_floor.to_be_bytes());
+        let rings = MemoryEngine::with_order(secret, Arc::clone(&order));
+        let rings = match ring_bytes {
+            Some(bytes) => rings.limit_logs(bytes),
+            None => rings,
+        };
+        let mut window = Window::new(SECRET, WINDOW_BYTES);
+        for key in &disk.keys {
+            window.restore(key.mark.key, key.mark.body, key.position, key.time);
+        }
+        let state = State {
+            dice,
+            disk,
+            window,
+            heads: BTreeMap::new(),
+            queue: VecDeque::new(),
+            writer: Writer::Idle,
+            reads: Vec::new(),
+            last_time: 0,
+            ids,
+            faults: false,
+            truth,
+        };
+        Store { door: OnceLock::new(), order, rings, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_faults(&self, faults: bool) {
+        self.state().faults = faults;
+    }
+
+    /// The newest number that was spread.
+    pub(super) fn last(&self) -> u64 {
+        self.order.last()
+    }
+
+    /// The process is gone: what was not committed was never told, and nobody gets an answer any more.
+    pub(super) fn die(&self) -> (Disk, u64, Truth) {
+        let mut state = self.state();
+        state.queue.clear();
+        state.reads.clear();
+        state.writer = Writer::Idle;
+        let (disk, ids) = (state.disk.clone(), state.ids);
+        (disk, ids, std::mem::take(&mut state.truth))
+    }
+
+    /// Everything that is on the disk, and what never was.
+    pub(super) fn truth(&self) -> Truth {
+        let state = self.state();
+        let mut truth = state.truth.clone();
+        state.disk.tell(&mut truth);
+        truth
+    }
+
+    /// One move of the writer or of a reader; `false` if there is nothing to do.
+    pub(super) fn step(&self) -> bool {
+        let mut state = self.state();
+        let writes = !matches!(state.writer, Writer::Idle) || !state.queue.is_empty();
+        let reads = !state.reads.is_empty();
+        if !writes && !reads {
+            return false;
+        }
+        if reads && (!writes || state.dice.once_in(2)) {
+            let index = {
+                let count = state.reads.len();
+                state.dice.index(count)
+            };
+            match state.reads.swap_remove(index) {
+                Read::Asked(read) => {
+                    let answer = read(&state.disk);
+                    state.reads.push(Read::Taken(answer));
+                }
+                Read::Taken(answer) => {
+                    drop(state);
+                    answer();
+                }
+            }
+            return true;
+        }
+        match std::mem::replace(&mut state.writer, Writer::Idle) {
+            Writer::Idle => {
+                let most = state.queue.len().min(256) as u64;
+                let count = 1 + state.dice.roll(most) as usize;
+                let jobs = state.queue.drain(..count).collect();
+                let first = self.order.reserve();
+                state.writer = Writer::Took(jobs, first);
+            }
+            Writer::Took(jobs, first) => {
+                let outcomes = state.commit(jobs, first);
+                state.writer = Writer::Tells(outcomes, false);
+            }
+            Writer::Tells(mut outcomes, shown) => {
+                if let (Some(Outcome::Stored { publication, place, first, .. }), false) =
+                    (outcomes.front(), shown)
+                {
+                    let head = head_at(publication.id, *place);
+                    let (room, first) = (publication.room.clone(), *first);
+                    state.heads.insert(room, (head, first));
+                    state.writer = Writer::Tells(outcomes, true);
+                    return true;
+                }
+                let Some(outcome) = outcomes.pop_front() else {
+                    self.order.finish();
+                    return true;
+                };
+                state.writer = Writer::Tells(outcomes, false);
+                if let Outcome::Stored { publication, place, mark: Some(mark), .. } = &outcome {
+                    let position = position_at(publication.id, *place);
+                    state.window.remember(*mark, position, publication.time);
+                }
+                drop(state);
+                self.tell(outcome);
+            }
+        }
+        true
+    }
+
+    fn tell(&self, outcome: Outcome) {
+        match outcome {
+            Outcome::Stored { publication, place, done, .. } => {
+                let position = Some(position_at(publication.id, place));
+                let published = Published { position, ack: Ack::Local, duplicate: false };
+                self.order.spread(place.seq, || {
+                    self.deliver(publication);
+                    done(Ok(published));
+                });
+            }
+            Outcome::Passed { publication, done } => {
+                self.deliver(publication);
+                done(Ok(Published { position: None, ack: Ack::None, duplicate: false }));
+            }
+            Outcome::Answer { result, done } => done(result),
+        }
+    }
+
+    fn deliver(&self, publication: Arc<Publication>) {
+        self.state().note(&publication);
+        if let Some(door) = self.door.get().and_then(Weak::upgrade) {
+            door.deliver(publication);
+        }
+    }
+
+    /// Has what other threads would do meanwhile happen now.
+    fn meanwhile(&self) {
+        let moves = {
+            let mut state = self.state();
+            if state.dice.once_in(3) { state.dice.roll(6) } else { 0 }
+        };
+        for _ in 0..moves {
+            self.step();
+        }
+    }
+
+    /// Asks a reader; often it has answered before anything else happens.
+    fn read<T: Send + 'static>(&self, done: Done<T>, read: impl FnOnce(&Disk) -> T + Send + 'static) {
+        let mut state = self.state();
+        if state.faults && state.dice.once_in(100) {
+            drop(state);
+            return done(Err(Refusal::new(Code::Unavailable, "the store is not there at the moment")));
+        }
+        let read: Take = Box::new(move |disk| {
+            let read = read(disk);
+            Box::new(move || done(Ok(read)))
+        });
+        if state.dice.once_in(3) {
+            let answer = read(&state.disk);
+            drop(state);
+            return answer();
+        }
+        state.reads.push(Read::Asked(read));
+    }
+}
+
+impl State {
+    /// The id of the next message: what the hub has made is random.
+    fn next_id(&mut self, now: u64) -> MessageId {
+        self.ids += 1;
+        MessageId::new(now, u128::from(self.ids))
+    }
+
+    /// Notes what is spread from memory.
+    fn note(&mut self, publication: &Publication) {
+        let (room, data) = (publication.room.to_string(), super::label(&publication.data));
+        match publication.place {
+            None => self.truth.passed.entry(room).or_default().push(data),
+            Some(_) if !room.starts_with("memory:") => {}
+            Some(place) => {
+                let stored = Stored { at: position_at(publication.id, place), seq: place.seq, data };
+                let epochs = self.truth.logs.entry(room).or_default();
+                epochs.entry(place.epoch).or_default().push(stored);
+            }
+        }
+    }
+
+    /// One transaction for all jobs; sometimes it fails, and nothing of it was done.
+    fn commit(&mut self, jobs: Vec<Job>, first: u64) -> VecDeque<Outcome> {
+        let fails = self.faults && self.dice.once_in(40);
+        let mut seq = first;
+        let mut batch: BTreeMap<u128, (u64, Position)> = BTreeMap::new();
+        let mut outcomes = VecDeque::new();
+        for Job { draft, keep, now, done } in jobs {
+            let Some(keep) = keep else {
+                self.last_time = self.last_time.max(now);
+                let publication = Arc::new(Publication::new(draft, None, self.last_time));
+                outcomes.push_back(Outcome::Passed { publication, done });
+                continue;
+            };
+            if fails {
+                let result = Err(Refusal::new(Code::StorageFull, "the disk is full"));
+                outcomes.push_back(Outcome::Answer { result, done });
+                continue;
+            }
+            let mark = self.window.mark(&draft);
+            let known = match mark {
+                None => Ok(None),
+                Some(mark) => match batch.get(&mark.key) {
+                    Some((body, _)) if *body != mark.body => Err(parlor_hub::window::reused()),
+                    Some((_, position)) => Ok(Some(*position)),
+                    None => self.window.look(&mark, now),
+                },
+            };
+            match known {
+                Err(refusal) => outcomes.push_back(Outcome::Answer { result: Err(refusal), done }),
+                Ok(Some(position)) => {
+                    let result = Ok(Published { position: Some(position), ack: Ack::Local, duplicate: true });
+                    outcomes.push_back(Outcome::Answer { result, done });
+                }
+                Ok(None) => {
+                    self.last_time = self.last_time.max(now);
+                    let log = self.disk.log_mut(&draft.room);
+                    let place = Place { epoch: log.head.epoch, offset: log.head.offset + 1, seq };
+                    let publication = Arc::new(Publication::new(draft, Some(place), self.last_time));
+                    log.push(Arc::clone(&publication), place, keep);
+                    if let Some(mark) = mark {
+                        let position = position_at(publication.id, place);
+                        batch.insert(mark.key, (mark.body, position));
+                        let key = Kept { mark, position, time: publication.time };
+                        self.disk.keys.push(key);
+                    }
+                    self.disk.seq_floor = seq + 1024 * STRIDE;
+                    seq += STRIDE;
+                    outcomes.push_back(Outcome::Stored { publication, place, mark, first: 1, done });
+                }
+            }
+        }
+        self.disk.trim();
+        for outcome in &mut outcomes {
+            if let Outcome::Stored { publication, first, .. } = outcome {
+                *first = self.disk.log_mut(&publication.room).first();
+            }
+        }
+        outcomes
+    }
+}
+
+/// The door of the rings: what comes through it is noted.
+struct RingDoor(Weak<Store>);
+
+impl Door for RingDoor {
+    fn deliver(&self, publication: Arc<Publication>) {
+        if let Some(store) = self.0.upgrade() {
+            store.deliver(publication);
+        }
+    }
+
+    fn epoch_changed(&self, room: &RoomName, epoch: Epoch) {
+        let Some(store) = self.0.upgrade() else { return };
+        if let Some(door) = store.door.get().and_then(Weak::upgrade) {
+            door.epoch_changed(room, epoch);
+        }
+    }
+}
+
+/// The store as the hub has it.
+pub(super) struct Shared(pub(super) Arc<Store>);
+
+impl Engine for Shared {
+    fn start(&self, door: Arc<dyn Door>) {
+        let _ = self.0.door.set(Arc::downgrade(&door));
+        self.0.rings.start(Arc::new(RingDoor(Arc::downgrade(&self.0))));
+    }
+
+    fn ack(&self) -> Ack {
+        Ack::Local
+    }
+
+    fn publish(&self, mut draft: Draft, now: u64, done: Done<Published>) {
+        let store = &self.0;
+        let mut state = store.state();
+        draft.id = state.next_id(now);
+        let keep = match draft.policy.log {
+            Log::Stored(keep) if draft.store => Some(keep),
+            Log::Stored(_) if draft.key.is_none() => None,
+            _ => {
+                drop(state);
+                return store.rings.publish(draft, now, done);
+            }
+        };
+        state.queue.push_back(Job { draft, keep, now, done });
+    }
+
+    fn head(&self, room: &RoomName, policy: Policy, done: Done<Head>) {
+        if !is_stored(policy) {
+            return self.0.rings.head(room, policy, done);
+        }
+        let shown = self.0.state().heads.get(room).copied();
+        if let Some((head, _)) = shown {
+            return done(Ok(head));
+        }
+        let room = room.clone();
+        self.0.read(done, move |disk| disk.read(&room, |log| log.head));
+    }
+
+    fn history(&self, room: &RoomName, policy: Policy, range: Range, limit: u32, done: Done<Page>) {
+        if !is_stored(policy) {
+            return self.0.rings.history(room, policy, range, limit, done);
+        }
+        let room = room.clone();
+        self.0.read(done, move |disk| disk.read(&room, |log| log.page(range, limit)));
+    }
+
+    fn resume(&self, room: &RoomName, policy: Policy, begin: Begin, done: Done<Resumed>) {
+        self.0.meanwhile();
+        if !is_stored(policy) {
+            return self.0.rings.resume(room, policy, begin, done);
+        }
+        let shown = self.0.state().heads.get(room).copied();
+        if let Some((head, first)) = shown
+            && begin == Begin::Since(Since::Position(head.position()))
+        {
+            let page = Page { head, messages: Vec::new(), more: false, first };
+            return done(Ok(Resumed { head, outcome: Ok(page) }));
+        }
+        let room = room.clone();
+        self.0.read(done, move |disk| disk.read(&room, |log| log.resume(begin)));
+    }
+
+    fn life(&self) -> u64 {
+        7
+    }
+
+    fn frontier(&self, done: Done<Frontier>) {
+        self.0.rings.frontier(done);
+    }
+
+    fn rooms(&self, _prefix: &str, _after: Option<&str>, _limit: u32, done: Done<Vec<(RoomName, Head)>>) {
+        done(Ok(Vec::new()));
+    }
+
+    fn interest(&self, _room: &RoomName, _wanted: bool) {
+        self.0.meanwhile();
+    }
+
+    fn records(&self) -> &dyn Records {
+        self.0.rings.records()
+    }
+
+    fn stop(&self) {
+        self.0.rings.stop();
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared")
+    }
+}
+
+fn is_stored(policy: Policy) -> bool {
+    matches!(policy.log, Log::Stored(_))
+}
+
+fn head_at(id: MessageId, place: Place) -> Head {
+    Head { epoch: place.epoch, offset: place.offset, id, seq: place.seq }
+}
+
+fn position_at(id: MessageId, place: Place) -> Position {
+    Position { epoch: place.epoch, offset: place.offset, id }
+}

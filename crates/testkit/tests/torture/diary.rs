@@ -1,0 +1,73 @@
+//! `Diary`: what one follower was told, and how far it is in its rooms.
+
+use std::collections::BTreeMap;
+
+use parlor_proto::position::Position;
+use parlor_testkit::torture::{Log, Note, Outcome};
+use serde_json::Value;
+
+pub(crate) struct Diary {
+    pub(crate) log: Log,
+    /// It has everything of a room up to here.
+    pub(crate) places: BTreeMap<String, Option<Position>>,
+}
+
+impl Diary {
+    pub(crate) fn new(who: String, rooms: &[&str]) -> Diary {
+        let places = rooms.iter().map(|room| ((*room).to_owned(), None)).collect();
+        Diary { log: Log { who, notes: Vec::new() }, places }
+    }
+
+    pub(crate) fn note(&mut self, note: Note) {
+        self.log.notes.push((0, note));
+    }
+
+    pub(crate) fn over(&mut self) {
+        if !matches!(self.log.notes.last(), Some((_, Note::Cut { .. })) | None) {
+            self.note(Note::Cut { code: 1006 });
+        }
+    }
+
+    pub(crate) fn place(&self, room: &str) -> Option<Position> {
+        self.places.get(room).copied().flatten()
+    }
+
+    /// An object of any transport. `since`: what was asked for when a room was joined.
+    pub(crate) fn hear(&mut self, object: &Value, since: impl Fn(&str) -> Option<Position>) {
+        match object["type"].as_str() {
+            Some("joined") => {
+                let room = object["room"].as_str().expect("a room").to_owned();
+                let since = since(&room);
+                self.joined(room, object, since);
+                let inside = object["messages"].as_array().cloned().unwrap_or_default();
+                inside.iter().for_each(|message| self.message(message));
+            }
+            Some("message") => self.message(object),
+            _ => {}
+        }
+    }
+
+    fn joined(&mut self, room: String, object: &Value, since: Option<Position>) {
+        let head = position(object);
+        let outcome = match object["recovered"].as_bool() {
+            None => Outcome::Fresh,
+            Some(true) => Outcome::Recovered,
+            Some(false) => Outcome::Lost(object["reason"].as_str().unwrap_or_default().to_owned()),
+        };
+        if outcome != Outcome::Recovered {
+            self.places.insert(room.clone(), head);
+        }
+        self.note(Note::Joined { room, since, head, outcome });
+    }
+
+    pub(crate) fn message(&mut self, object: &Value) {
+        let room = object["room"].as_str().expect("a room").to_owned();
+        let at = position(object);
+        self.places.insert(room.clone(), at);
+        self.note(Note::Message { room, at, data: object["data"].to_string() });
+    }
+}
+
+pub(crate) fn position(object: &Value) -> Option<Position> {
+    object["pos"].as_str().map(|pos| pos.parse().expect("a position"))
+}
