@@ -6,3 +6,4 @@ pub mod engine_suite;
 pub mod ledger;
 pub mod peer;
 pub mod process;
+pub mod redis;
