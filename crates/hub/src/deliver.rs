@@ -38,7 +38,8 @@ impl Door for Hub {
             self.mailboxes[worker].push(Mail::Publication(key, Arc::clone(&publication)));
         }
         if let (Some(room), Some(place)) = (room, publication.place) {
-            room.head = Some(place.offset);
+            // Without subscribers an engine of several nodes does not tell everything: what is known is not the head.
+            room.head = (room.subscriber_count() > 0).then_some(place.offset);
         }
     }
 

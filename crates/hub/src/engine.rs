@@ -130,8 +130,10 @@ pub struct Resumed {
 /// (`native::key::time`) is older than the window is `key_expired`. If the window's memory is full, it shortens to no
 /// less than `limits::KEY_WINDOW_MIN`; then new keyed publishes are `busy`. What is not stored takes no key: `no_log`.
 ///
-/// **Failure.** A refusal means that the publication is not stored and will not be. When an engine cannot know, it
-/// ends the process rather than guess.
+/// **Failure.** A refusal means that the publication is not stored and will not be. When an engine whose store is its
+/// own cannot know, it ends the process rather than guess. One whose store is elsewhere says `unavailable`: the
+/// publication may have been stored, and if so it is delivered; a repeat with the same key is safe. While such an engine
+/// reads what it has missed, it may answer before it delivers.
 ///
 /// **Cancellation.** There is none: what was handed in is carried out.
 ///
@@ -161,7 +163,8 @@ pub trait Engine: Send + Sync {
     /// `after`, at most `limit`. Names that begin with `$` are left out.
     fn rooms(&self, prefix: &str, after: Option<&str>, limit: u32, done: Done<Vec<(RoomName, Head)>>);
 
-    /// This node has (or no longer has) subscribers in the room. Engines of one node may ignore it.
+    /// This node has (or no longer has) subscribers in the room; said before the room's log is read for one of them, and
+    /// again for each. Engines of one node may ignore it; others deliver only what is published here or wanted here.
     fn interest(&self, room: &RoomName, wanted: bool);
 
     /// Small values for everything else that must last.

@@ -175,6 +175,10 @@ impl Hub {
                         table.remove(&name);
                         drop(table);
                         self.engine.interest(&name, false);
+                        // Somebody may have come in between, whose wish must be the last.
+                        if self.subscribers(&name) > 0 {
+                            self.engine.interest(&name, true);
+                        }
                         continue;
                     }
                     idle => next = Some(now + ROOM_IDLE_MS - idle),

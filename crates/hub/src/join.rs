@@ -153,6 +153,12 @@ impl Shard {
         Ok(())
     }
 
+    /// The slots of those who are reading a log that is void now; who has not begun yet will read the new one.
+    pub(crate) fn readers(&self, key: RoomKey) -> Vec<u32> {
+        let waiting = self.rooms.get(&key).map_or(&[][..], |room| &room.catching_up);
+        waiting.iter().filter(|waiting| waiting.state != State::Asked).map(|waiting| waiting.slot).collect()
+    }
+
     /// The engine's answer to a join: says `joined` with the first page, then goes on.
     pub(crate) fn resumed(
         &mut self,
@@ -269,17 +275,25 @@ impl Shard {
         }
     }
 
-    /// The door has delivered up to `offset`: those who had read that already go live.
+    /// The door has delivered up to `offset`: those who had read exactly that already go live. Who waits for less was
+    /// not there for the end of the run, and reads on.
     pub(crate) fn reached(&mut self, key: RoomKey, offset: u64, _events: &mut Vec<Event>) {
-        let Some(room) = self.rooms.get(&key) else { return };
+        let Some(room) = self.rooms.get_mut(&key) else { return };
         if room.catching_up.is_empty() {
             return;
         }
-        let ready = room.catching_up.iter().filter_map(|waiting| match waiting.state {
-            State::Waiting(after) if after <= offset => Some((waiting.slot, after)),
-            _ => None,
-        });
-        for (slot, after) in ready.collect::<Vec<_>>() {
+        let mut ready = Vec::new();
+        for waiting in &mut room.catching_up {
+            match waiting.state {
+                State::Waiting(after) if after == offset => ready.push((waiting.slot, after)),
+                State::Waiting(after) if after < offset => {
+                    waiting.state = State::Reading(after);
+                    self.hungry.push((waiting.slot, key));
+                }
+                _ => {}
+            }
+        }
+        for (slot, after) in ready {
             if let Some(connection) = self.connection(slot) {
                 self.enter_live(connection, key, after);
             }
@@ -331,7 +345,6 @@ impl Hub {
         let policy = self.policy(name);
         let mut table = self.rooms.lock(name);
         let room = self.rooms.entry(&mut table, name, policy, now);
-        let first = room.subscriber_count() == 0;
         room.subscribers[usize::from(worker)] += 1;
         let key = room.key;
         let due = room.presence.join(author, now);
@@ -339,9 +352,8 @@ impl Hub {
         if let Some(at) = due {
             self.schedule(name.clone(), at);
         }
-        if first {
-            self.engine().interest(name, true);
-        }
+        // Not only by the first: whoever reads the log next must have asked to follow it before.
+        self.engine().interest(name, true);
         key
     }
 
@@ -352,14 +364,11 @@ impl Hub {
         let worker = usize::from(connection.worker());
         let mut table = self.rooms.lock(name);
         let room = self.rooms.entry(&mut table, name, policy, now);
-        let first = room.subscriber_count() == 0;
         room.subscribers[worker] += 1;
         let mail = Mail::Enter { connection, room: name.clone(), key: room.key, format };
         self.mailboxes[worker].push(mail);
         drop(table);
-        if first {
-            self.engine().interest(name, true);
-        }
+        self.engine().interest(name, true);
     }
 
     /// Has it no longer get what is published there from here on.

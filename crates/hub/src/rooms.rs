@@ -27,7 +27,7 @@ impl RoomKey {
 #[derive(Debug)]
 pub(crate) struct Room {
     pub(crate) key: RoomKey,
-    /// The newest offset that went through this entry; `None` if none has since the entry was made.
+    /// The newest offset that went through this entry; `None` if none has since it has subscribers.
     pub(crate) head: Option<u64>,
     /// Subscribers on each worker: where a publication has to go.
     pub(crate) subscribers: Box<[u32]>,

@@ -114,7 +114,8 @@ impl Shard {
             }
             Mail::EpochChanged(key) => {
                 let Some(room) = self.rooms.get(&key) else { return };
-                let slots: Vec<u32> = room.live.iter().map(|subscriber| subscriber.slot).collect();
+                let mut slots: Vec<u32> = room.live.iter().map(|subscriber| subscriber.slot).collect();
+                slots.extend(self.readers(key));
                 slots.into_iter().for_each(|slot| self.cut(slot, CloseCode::POSITION_LOST, events));
             }
             Mail::Kick { connection, code } => {
@@ -177,7 +178,7 @@ impl Shard {
             let slots: Vec<u32> = slots.filter(|&slot| is_cut(&self.entries, slot)).collect();
             slots.into_iter().for_each(|slot| self.cut(slot, CloseCode::SLOW, events));
         }
-        if let Some(place) = run.last().and_then(|publication| publication.place) {
+        if let Some(place) = run.iter().rev().find_map(|publication| publication.place) {
             self.reached(key, place.offset, events);
         }
     }
