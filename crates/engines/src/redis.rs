@@ -87,7 +87,7 @@ impl RedisEngine {
             runtime().map_err(ConnectError::Runtime)?.block_on(connect::connect(&settings, &names, draw))?;
         let shared = Shared {
             names,
-            inbox: Inbox::new(QUEUED, QUEUED_BYTES),
+            inbox: Inbox::new(QUEUED, QUEUED_BYTES, settings.patience),
             ack: connected.ack,
             node: u64::from_be_bytes(node),
             draw,

@@ -28,15 +28,18 @@ impl Redis {
     /// # Panics
     /// If there is none: `cargo xtask test redis` installs it.
     pub fn start(args: &[&str]) -> Redis {
-        // The number of the process keeps runs apart, the port the servers of one run.
-        let port = free_port();
-        let dir = std::env::temp_dir().join(format!("parlor-redis-{}-{port}", std::process::id()));
-        fs::create_dir_all(&dir).expect("a directory");
         let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-        let child = spawn(port, &dir, &args);
-        let redis = Redis { child, port, dir, args };
-        redis.wait();
-        redis
+        loop {
+            // The number of the process keeps runs apart, the port the servers of one run.
+            let port = free_port();
+            let dir = std::env::temp_dir().join(format!("parlor-redis-{}-{port}", std::process::id()));
+            fs::create_dir_all(&dir).expect("a directory");
+            let mut redis = Redis { child: spawn(port, &dir, &args), port, dir, args: args.clone() };
+            // Somebody else may have taken the port meanwhile.
+            if redis.is_up() {
+                return redis;
+            }
+        }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -56,7 +59,9 @@ impl Redis {
     /// Starts it again where it was, with what it has on disk.
     pub fn start_again(&mut self) {
         self.child = spawn(self.port, &self.dir, &self.args);
-        self.wait();
+        while !self.is_up() {
+            self.child = spawn(self.port, &self.dir, &self.args);
+        }
     }
 
     /// Stops it without ending it, until [`Redis::go_on`].
@@ -101,12 +106,20 @@ impl Redis {
         Ok(answer.strip_suffix("+OK\r\n").unwrap_or(&answer).to_owned())
     }
 
-    fn wait(&self) {
+    /// Waits for it; `false` if it has ended instead.
+    fn is_up(&mut self) -> bool {
         let begin = Instant::now();
-        while !self.try_ask(&["PING"]).is_ok_and(|answer| answer == "+PONG\r\n") {
+        while !self
+            .try_ask(&["PING"])
+            .is_ok_and(|answer| answer == "+PONG\r\n" || answer.starts_with("-NOAUTH"))
+        {
             assert!(begin.elapsed() < PATIENCE, "redis-server does not start");
-            std::thread::yield_now();
+            if self.child.try_wait().expect("the child is ours").is_some() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
+        true
     }
 
     fn signal(&self, name: &str) {

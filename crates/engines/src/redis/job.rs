@@ -13,7 +13,6 @@ use parlor_proto::name::RoomName;
 use tokio::sync::Notify;
 
 use super::scripts::Script;
-use super::settings::PATIENCE;
 use super::wire::Value;
 
 /// What callers want.
@@ -85,6 +84,7 @@ pub(super) struct Inbox {
     pub(super) filled: Notify,
     most: usize,
     most_weight: usize,
+    patience: Duration,
 }
 
 #[derive(Default)]
@@ -104,8 +104,8 @@ pub(super) struct Taken {
 }
 
 impl Inbox {
-    pub(super) fn new(most: usize, most_weight: usize) -> Inbox {
-        Inbox { state: Mutex::default(), filled: Notify::new(), most, most_weight }
+    pub(super) fn new(most: usize, most_weight: usize, patience: Duration) -> Inbox {
+        Inbox { state: Mutex::default(), filled: Notify::new(), most, most_weight, patience }
     }
 
     /// Takes a job, or refuses it.
@@ -119,7 +119,7 @@ impl Inbox {
             Refusal::new(Code::Busy, message).retry_after(Duration::from_secs(1))
         } else {
             state.weight += weight;
-            state.jobs.push_back((job, Instant::now() + PATIENCE));
+            state.jobs.push_back((job, Instant::now() + self.patience));
             drop(state);
             return self.filled.notify_one();
         };
@@ -192,6 +192,8 @@ mod tests {
 
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(60);
+
     /// Pushes a question of this weight and notes what is said about it.
     fn push(inbox: &Inbox, weight: usize, said: &Arc<Mutex<Vec<Code>>>) {
         let said = Arc::clone(said);
@@ -211,7 +213,7 @@ mod tests {
     #[test]
     fn a_full_or_closed_inbox_refuses_and_what_is_in_it_is_still_handed_out() {
         let said = Arc::default();
-        let inbox = Inbox::new(3, 5000);
+        let inbox = Inbox::new(3, 5000, PATIENCE);
         push(&inbox, 3000, &said);
         push(&inbox, 3000, &said);
         assert_eq!(*said.lock().unwrap(), [Code::Busy]);
@@ -231,7 +233,7 @@ mod tests {
     #[test]
     fn who_has_waited_long_enough_is_told_and_who_has_not_is_kept() {
         let said = Arc::default();
-        let inbox = Inbox::new(3, 4000);
+        let inbox = Inbox::new(3, 4000, PATIENCE);
         push(&inbox, 0, &said);
         assert!(inbox.expired(Instant::now()).is_empty());
         assert_eq!(inbox.expired(Instant::now() + PATIENCE).len(), 1);
@@ -240,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_newest_wish_for_a_room_counts() {
-        let inbox = Inbox::new(3, 4000);
+        let inbox = Inbox::new(3, 4000, PATIENCE);
         let room = RoomName::internal("room");
         inbox.interest(&room, true);
         inbox.interest(&room, false);

@@ -30,7 +30,7 @@ use super::follow::Follows;
 use super::job::{Ask, Job, Verb, Waiting, unavailable};
 use super::read::{What, read_log};
 use super::scripts::{Hashes, Script};
-use super::settings::{CHECK_ROOMS, IDLE_ROOM, IN_FLIGHT, OUT_BYTES, RECONNECT, RECONNECT_MAX, SILENCE};
+use super::settings::{CHECK_ROOMS, IDLE_ROOM, IN_FLIGHT, OUT_BYTES, RECONNECT, RECONNECT_MAX, SILENCES};
 use super::wire;
 
 /// How often those who wait are looked at: what is left of the second that they are promised.
@@ -61,6 +61,8 @@ struct Session {
     pending: VecDeque<Sent>,
     /// Jobs among them.
     jobs: usize,
+    /// A connection that says nothing for so long is given up.
+    silence: Duration,
 }
 
 /// Something that is not answered yet.
@@ -191,7 +193,9 @@ impl Link {
     async fn work(&mut self, connected: Connected) -> Broken {
         let Connected { stream, input, hashes, clock, store, .. } = connected;
         let pending = VecDeque::new();
-        let mut session = Session { stream, input, out: BytesMut::new(), hashes, clock, pending, jobs: 0 };
+        let silence = self.shared.settings.patience * SILENCES;
+        let out = BytesMut::new();
+        let mut session = Session { stream, input, out, hashes, clock, pending, jobs: 0, silence };
         self.named(store);
         self.open(&mut session);
         let broken = match self.turns(&mut session).await {
@@ -302,14 +306,14 @@ impl Link {
         let args = [entry::hex_of(draw()), epoch, offset, id];
         let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
         let pending = Pending::Check { room: room.clone(), known };
-        session.script(pending, Instant::now() + SILENCE, Script::Check, &keys, &args);
+        session.script(pending, Instant::now() + session.silence, Script::Check, &keys, &args);
     }
 
     fn fill(&self, session: &mut Session, room: &RoomName, after: u64) {
         let (_, keys, args) = read_log(&self.shared, room, None, What::After(after), PAGE_MESSAGES as u32);
         let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
         let pending = Pending::Fill { room: room.clone(), after };
-        session.script(pending, Instant::now() + SILENCE, Script::Read, &keys, &args);
+        session.script(pending, Instant::now() + session.silence, Script::Read, &keys, &args);
     }
 
     /// Takes what waits, as long as there is room for it.
@@ -440,7 +444,7 @@ impl Session {
 
     fn ask(&mut self, pending: Pending, parts: &[&[u8]]) {
         self.command(parts);
-        self.sent(pending, Instant::now() + SILENCE);
+        self.sent(pending, Instant::now() + self.silence);
     }
 
     fn sent(&mut self, pending: Pending, deadline: Instant) {
@@ -480,7 +484,7 @@ impl Session {
 
     /// Tells those who have waited long enough.
     fn expire(&mut self, now: Instant) -> Result<(), Broken> {
-        if self.pending.front().is_some_and(|oldest| oldest.at + SILENCE <= now) {
+        if self.pending.front().is_some_and(|oldest| oldest.at + self.silence <= now) {
             return Err(Broken::Lost("it does not answer".to_owned()));
         }
         for sent in self.pending.iter_mut().filter(|sent| sent.deadline <= now) {

@@ -21,13 +21,13 @@ pub(super) const IN_FLIGHT: usize = 1024;
 pub(super) const OUT_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long a caller waits. Then the answer is `unavailable`, in time for the second that clients are promised.
-pub(super) const PATIENCE: Duration = Duration::from_millis(900);
+const PATIENCE: Duration = Duration::from_millis(900);
 
-/// A connection on which Redis has not answered for this long is given up: it may be half open.
-pub(super) const SILENCE: Duration = Duration::from_secs(3);
+/// A connection on which Redis has not answered for so many times what a caller waits is given up: it may be half open.
+pub(super) const SILENCES: u32 = 4;
 
 /// What one attempt to connect may take, greeting and scripts included.
-pub(super) const CONNECT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
 
 /// The first wait between two attempts, and the longest: Redis is missed after it came back for no longer than that.
 pub(super) const RECONNECT: Duration = Duration::from_millis(50);
@@ -57,12 +57,14 @@ pub struct Settings {
     pub ack: Option<Ack>,
     /// How often what is known of rooms is compared with the store.
     pub check: Duration,
+    /// How long a caller waits for Redis before the answer is `unavailable`.
+    pub patience: Duration,
 }
 
 impl Settings {
     /// The defaults for this server.
     pub fn new(address: Address) -> Settings {
-        Settings { address, prefix: "parlor".to_owned(), ack: None, check: CHECK }
+        Settings { address, prefix: "parlor".to_owned(), ack: None, check: CHECK, patience: PATIENCE }
     }
 
     /// Reads `redis://[user[:password]@]host[:port][/database][?prefix=…&ack=memory|local]`.
