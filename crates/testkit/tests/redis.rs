@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parlor_engines::RedisEngine;
 use parlor_engines::redis::{ConnectError, Settings};
-use parlor_hub::engine::{Begin, Engine, Lost, Range};
+use parlor_hub::engine::{Begin, Engine, Expect, Lost, Range};
 use parlor_hub::policy::Ack;
 use parlor_hub::publication::Draft;
 use parlor_proto::codes::Code;
@@ -302,6 +302,26 @@ fn a_server_that_cannot_keep_the_promise_is_refused_with_what_to_set() {
     let away = RedisEngine::open(settings).unwrap_err();
     assert!(matches!(away, ConnectError::Unreachable { .. }));
     assert!(!format!("{away} {away:?}").contains("geheim"), "{away}");
+}
+
+#[test]
+fn a_user_with_the_rights_that_the_guide_names_is_enough() {
+    let redis = Redis::start(DURABLE);
+    let guide = include_str!("../../../docs/redis.md");
+    let rule =
+        guide.split_once("user parlor on").and_then(|(_, rest)| rest.split_once("```")).expect("the rule").0;
+    let rule = format!("on{rule}").replace("PASSWORD", "geheim");
+    let mut command = vec!["ACL", "SETUSER", "parlor"];
+    command.extend(rule.split_whitespace());
+    assert_eq!(redis.ask(&command), "+OK\r\n");
+    let url = redis.url().replace("redis://", "redis://parlor:geheim@");
+    let bench = Bench::new(Arc::new(RedisEngine::open(Settings::parse(&url).unwrap()).unwrap()), ());
+    bench.engine.interest(&RoomName::internal("room"), true);
+    bench.publish("room", STORED, "1");
+    redis.publish("{parlor}:c:room", b"noise");
+    bench.put("kind", "key", Some(b"x"), None, Expect::Absent).expect("written").expect("a version");
+    assert_eq!(bench.head("room", STORED).offset, 1);
+    until_heard(&bench, &[("1", 1)]);
 }
 
 #[test]
