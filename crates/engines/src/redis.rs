@@ -27,7 +27,7 @@ use parlor_hub::engine::{
 use parlor_hub::memory::check_record;
 use parlor_hub::order::Order;
 use parlor_hub::policy::{Ack, Log, Policy, Retention};
-use parlor_hub::publication::Draft;
+use parlor_hub::publication::{Author, Draft};
 use parlor_hub::resume::decide;
 use parlor_proto::codes::{Code, Refusal};
 use parlor_proto::limits::PAGE_MESSAGES;
@@ -225,6 +225,10 @@ impl Engine for RedisEngine {
 
     fn interest(&self, room: &RoomName, wanted: bool) {
         self.shared.inbox.interest(room, wanted);
+    }
+
+    fn present(&self, room: &RoomName, who: &Author, here: bool) {
+        self.shared.inbox.present(room, who, here);
     }
 
     fn records(&self) -> &dyn Records {

@@ -26,7 +26,7 @@ use crate::mailbox::Mail;
 use crate::policy::Log;
 use crate::publication::Author;
 use crate::publish::Publisher;
-use crate::rooms::RoomKey;
+use crate::rooms::{Room, RoomKey};
 use crate::shard::{Event, Shard};
 use crate::socketio;
 
@@ -348,9 +348,13 @@ impl Hub {
         room.subscribers[usize::from(worker)] += 1;
         let key = room.key;
         let due = room.presence.join(author, now);
+        let came = author.filter(|author| room.presence.is_here_once(&author.user));
         drop(table);
         if let Some(at) = due {
             self.schedule(name.clone(), at);
+        }
+        if let Some(author) = came {
+            self.tell_present(name, author);
         }
         // Not only by the first: whoever reads the log next must have asked to follow it before.
         self.engine().interest(name, true);
@@ -397,13 +401,19 @@ impl Hub {
         let mut table = self.rooms.lock(name);
         let Some(room) = table.get_mut(name) else { return };
         room.subscribers[usize::from(worker)] -= 1;
+        let here = |room: &Room| author.is_some_and(|author| room.presence.is_here(&author.user));
+        let before = here(room);
         let mut due = room.presence.leave(author, now);
+        let went = author.filter(|_| before && !here(room));
         if due.is_none() && room.subscriber_count() == 0 {
             due = Some(now + crate::hub::ROOM_IDLE_MS);
         }
         drop(table);
         if let Some(at) = due {
             self.schedule(name.clone(), at);
+        }
+        if let Some(author) = went {
+            self.tell_present(name, author);
         }
     }
 

@@ -115,6 +115,75 @@ fn direct_messages_and_names_hold_on_both_nodes() {
     assert_eq!(refusal["code"], "name_taken", "{refusal}");
 }
 
+/// Who is in the room by the answer of a node, in the order of their names.
+fn members(peer: &mut Peer, room: &str) -> Vec<String> {
+    let members = peer.ask(&json!({"type": "members", "id": 1, "room": room}).to_string());
+    let name = |member: &Value| member["name"].as_str().unwrap().to_owned();
+    let mut names: Vec<String> = members["members"].as_array().unwrap().iter().map(name).collect();
+    assert_eq!(members["count"], names.len());
+    names.sort();
+    names
+}
+
+/// The next push that tells of one coming or going.
+fn presence(peer: &mut Peer, change: &str) -> Vec<String> {
+    loop {
+        let push = peer.wait_for("presence");
+        let changed = push[change].as_array().unwrap();
+        if !changed.is_empty() {
+            return changed.iter().map(|member| member["name"].as_str().unwrap().to_owned()).collect();
+        }
+    }
+}
+
+#[test]
+fn who_is_on_a_node_that_is_killed_leaves_once_and_who_is_on_the_other_stays() {
+    let redis = Redis::start(DURABLE);
+    let mut nodes = [node(&redis), node(&redis)];
+    let mut ann = Peer::connect(nodes[0].address, "/ws?name=ann&room=talk");
+    ann.wait_for("joined");
+    let mut bob = Peer::connect(nodes[1].address, "/ws?name=bob&room=talk");
+    while presence(&mut ann, "joined") != ["bob"] {}
+    let mut carl = Peer::connect(nodes[1].address, "/ws?name=carl&room=talk");
+    while presence(&mut ann, "joined") != ["carl"] {}
+    for peer in [&mut ann, &mut bob, &mut carl] {
+        assert_eq!(members(peer, "talk"), ["ann", "bob", "carl"]);
+    }
+    // Who goes of themselves is gone after the grace, on both nodes.
+    drop(carl);
+    assert_eq!(presence(&mut ann, "left"), ["carl"]);
+    while members(&mut bob, "talk") != ["ann", "bob"] {}
+
+    nodes[1].process.kill();
+    nodes[1].process.wait();
+    assert_eq!(presence(&mut ann, "left"), ["bob"]);
+    assert_eq!(members(&mut ann, "talk"), ["ann"]);
+    // A new node is told who is there, and nobody else.
+    let fresh = node(&redis);
+    let mut dora = Peer::connect(fresh.address, "/ws?name=dora&room=talk");
+    while members(&mut dora, "talk") != ["ann", "dora"] {}
+    assert_eq!(presence(&mut ann, "joined"), ["dora"]);
+}
+
+#[test]
+fn nobody_seems_to_leave_when_redis_comes_back_empty() {
+    let redis = Redis::start(DURABLE);
+    let nodes = [node(&redis), node(&redis)];
+    let mut ann = Peer::connect(nodes[0].address, "/ws?name=ann&room=live:talk");
+    let mut bob = Peer::connect(nodes[1].address, "/ws?name=bob&room=live:talk");
+    ann.wait_for("joined");
+    bob.wait_for("joined");
+    let count =
+        |peer: &mut Peer| peer.ask(r#"{"type":"members","id":1,"room":"live:talk"}"#)["count"].clone();
+    while count(&mut ann) != 2 {}
+    redis.ask(&["FLUSHALL"]);
+    // Each node says again who is there.
+    while redis.ask(&["HLEN", "{parlor}:p:live:talk"]) != ":2\r\n" {
+        assert_eq!(count(&mut ann), 2);
+    }
+    assert_eq!((count(&mut ann), count(&mut bob)), (2.into(), 2.into()));
+}
+
 #[test]
 fn while_redis_is_away_nobody_is_cut_and_afterwards_nothing_is_missing() {
     let mut redis = Redis::start(DURABLE);

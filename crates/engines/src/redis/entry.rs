@@ -9,7 +9,7 @@ use parlor_hub::encode::Encodings;
 use parlor_hub::publication::{Author, Delivery, Form, Place, Publication};
 use parlor_hub::selector::Selector;
 use parlor_proto::json;
-use parlor_proto::limits::{DEPTH, EVENT, SOCKETIO_PAYLOAD, USER_NAME};
+use parlor_proto::limits::{DEPTH, SOCKETIO_PAYLOAD};
 use parlor_proto::name::RoomName;
 use parlor_proto::position::{Epoch, MessageId};
 use serde_json::value::RawValue;
@@ -29,8 +29,9 @@ const ONLY_CONNECTION: u8 = 12;
 const EXCEPT_ROOM: u8 = 13;
 const EXCEPT_CONNECTION: u8 = 14;
 
-/// The longest name of a room that is believed; rooms of Socket.IO have a namespace before them.
-const ROOM_BYTES: usize = 1024;
+/// The longest name that is believed, of a room, an account or an event. The hub's limits are lower; applications make
+/// names of their own.
+const NAME_BYTES: usize = 1024;
 
 /// The bytes of a publication; its place and time are written by Redis beside them.
 pub(super) fn encode(publication: &Publication) -> Vec<u8> {
@@ -75,19 +76,17 @@ pub(super) fn decode(id: MessageId, place: Option<Place>, time: u64, bytes: &[u8
     let (mut except, mut volatile) = (None, None);
     let mut selector = Selector::default();
     let mut rest = bytes;
-    while let Some((&tag, behind)) = rest.split_first() {
-        let (length, behind) = behind.split_first_chunk::<4>()?;
-        let (field, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    while let Some((tag, field, behind)) = next_field(rest)? {
         rest = behind;
         match tag {
             ROOM => room = Some(room_name(field)?),
-            EVENT_NAME => event = Some(text(field, EVENT)?),
+            EVENT_NAME => event = Some(text(field, NAME_BYTES)?),
             DATA => data = Some(text(field, 2 * SOCKETIO_PAYLOAD)?),
             FORM => form = Some(field),
-            USER => user = Some(text(field, USER_NAME)?),
-            NAME => name = Some(text(field, USER_NAME)?),
-            TO_USER => to_user = Some(text(field, USER_NAME)?),
-            TO_NAME => to_name = Some(text(field, USER_NAME)?),
+            USER => user = Some(text(field, NAME_BYTES)?),
+            NAME => name = Some(text(field, NAME_BYTES)?),
+            TO_USER => to_user = Some(text(field, NAME_BYTES)?),
+            TO_NAME => to_name = Some(text(field, NAME_BYTES)?),
             EXCEPT => except = Some(connection(field)?),
             VOLATILE => volatile = Some(field == [1]),
             ONLY_ROOM => selector.rooms.push(room_name(field)?),
@@ -127,12 +126,46 @@ fn text(bytes: &[u8], most: usize) -> Option<&str> {
 }
 
 fn room_name(bytes: &[u8]) -> Option<RoomName> {
-    let name = text(bytes, ROOM_BYTES)?;
+    let name = text(bytes, NAME_BYTES)?;
     (!name.is_empty()).then(|| RoomName::internal(name))
 }
 
 fn connection(bytes: &[u8]) -> Option<ConnectionId> {
     ConnectionId::parse(text(bytes, 64)?)
+}
+
+/// Who is in a room, as bytes.
+pub(super) fn encode_present(room: &RoomName, who: &Author) -> Vec<u8> {
+    let mut out = Vec::new();
+    put(&mut out, ROOM, room.as_str());
+    put(&mut out, USER, &*who.user);
+    put(&mut out, NAME, &*who.name);
+    out
+}
+
+/// The room and the account that bytes stand for.
+pub(super) fn decode_present(bytes: &[u8]) -> Option<(RoomName, Author)> {
+    let (mut room, mut user, mut name) = (None, None, None);
+    let mut rest = bytes;
+    while let Some((tag, field, behind)) = next_field(rest)? {
+        rest = behind;
+        match tag {
+            ROOM => room = Some(room_name(field)?),
+            USER => user = Some(text(field, NAME_BYTES)?),
+            NAME => name = Some(text(field, NAME_BYTES)?),
+            _ => {}
+        }
+    }
+    Some((room?, Author { user: user?.into(), name: name?.into() }))
+}
+
+/// Tag, bytes and what is behind them; `Some(None)` at the end, `None` if it is cut short.
+#[allow(clippy::type_complexity)]
+fn next_field(bytes: &[u8]) -> Option<Option<(u8, &[u8], &[u8])>> {
+    let Some((&tag, behind)) = bytes.split_first() else { return Some(None) };
+    let (length, behind) = behind.split_first_chunk::<4>()?;
+    let (field, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    Some(Some((tag, field, behind)))
 }
 
 /// What arrives on a channel: who spread it, and what. The line before the bytes is written by a script.

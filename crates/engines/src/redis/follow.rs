@@ -41,6 +41,16 @@ enum Phase {
     Filling,
 }
 
+/// What a wish for a room means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// It has to be subscribed to now.
+    New,
+    /// It was still followed, though nobody wanted it for a while.
+    Again,
+    Still,
+}
+
 /// What to do with a publication that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
@@ -76,15 +86,17 @@ pub(super) enum Next {
 }
 
 impl Follows {
-    /// Somebody wants the room. `true`: it has to be subscribed to now.
-    pub(super) fn want(&mut self, room: &RoomName) -> bool {
+    /// Somebody wants the room.
+    pub(super) fn want(&mut self, room: &RoomName) -> Want {
         if let Some(followed) = self.rooms.get_mut(room) {
-            followed.unwanted = None;
-            return false;
+            return match followed.unwanted.take() {
+                Some(_) => Want::Again,
+                None => Want::Still,
+            };
         }
         let followed = Followed { phase: Phase::Opening, known: None, unwanted: None };
         self.rooms.insert(room.clone(), followed);
-        true
+        Want::New
     }
 
     /// Nobody wants it any more; it is followed a little longer.
@@ -235,7 +247,7 @@ mod tests {
     /// A room that is followed and was at this head when following began.
     fn live(epoch: u64, offset: u64) -> Follows {
         let mut follows = Follows::default();
-        assert!(follows.want(&room()));
+        assert_eq!(follows.want(&room()), Want::New);
         assert_eq!(follows.checked(&room(), Checked::Same, head(epoch, offset)), Next::Nothing);
         follows
     }
@@ -315,7 +327,8 @@ mod tests {
         let now = Instant::now();
         follows.unwant(&room(), now);
         assert!(follows.forget(now).is_empty());
-        assert!(!follows.want(&room()));
+        assert_eq!(follows.want(&room()), Want::Again);
+        assert_eq!(follows.want(&room()), Want::Still);
         assert!(follows.forget(now + LINGER).is_empty());
         follows.unwant(&room(), now);
         assert_eq!(follows.forget(now + LINGER), [room()]);

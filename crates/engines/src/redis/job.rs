@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use parlor_hub::engine::{Done, Published};
 use parlor_hub::policy::Retention;
-use parlor_hub::publication::Draft;
+use parlor_hub::publication::{Author, Draft};
 use parlor_proto::codes::{Code, Refusal};
 use parlor_proto::name::RoomName;
 use tokio::sync::Notify;
@@ -92,15 +92,34 @@ struct State {
     jobs: VecDeque<Waiting>,
     weight: usize,
     /// Which rooms are wanted from now on, or no longer; the newest wish of each.
-    interest: HashMap<RoomName, bool>,
+    interest: HashMap<RoomName, Wish>,
+    /// Who is where; the newest for each room and account.
+    presence: HashMap<(RoomName, Arc<str>), Presence>,
     closed: bool,
+}
+
+/// What the hub wants of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    Wanted,
+    /// No longer, and then again: the hub has forgotten who was there.
+    WantedAgain,
+    Unwanted,
+}
+
+/// An account is in a room on this node, or no longer.
+pub(super) struct Presence {
+    pub(super) room: RoomName,
+    pub(super) who: Author,
+    pub(super) here: bool,
 }
 
 /// What the engine's thread takes at once.
 #[derive(Default)]
 pub(super) struct Taken {
     pub(super) jobs: Vec<Waiting>,
-    pub(super) interest: HashMap<RoomName, bool>,
+    pub(super) interest: HashMap<RoomName, Wish>,
+    pub(super) presence: Vec<Presence>,
 }
 
 impl Inbox {
@@ -137,7 +156,20 @@ impl Inbox {
     }
 
     pub(super) fn interest(&self, room: &RoomName, wanted: bool) {
-        self.state().interest.insert(room.clone(), wanted);
+        let mut state = self.state();
+        let wish = match (wanted, state.interest.get(room)) {
+            (true, Some(Wish::Unwanted | Wish::WantedAgain)) => Wish::WantedAgain,
+            (true, _) => Wish::Wanted,
+            (false, _) => Wish::Unwanted,
+        };
+        state.interest.insert(room.clone(), wish);
+        drop(state);
+        self.filled.notify_one();
+    }
+
+    pub(super) fn present(&self, room: &RoomName, who: &Author, here: bool) {
+        let presence = Presence { room: room.clone(), who: who.clone(), here };
+        self.state().presence.insert((room.clone(), Arc::clone(&who.user)), presence);
         self.filled.notify_one();
     }
 
@@ -147,7 +179,8 @@ impl Inbox {
         let count = state.jobs.len().min(most);
         let jobs: Vec<Waiting> = state.jobs.drain(..count).collect();
         state.weight -= jobs.iter().map(|(job, _)| job.weight()).sum::<usize>();
-        Taken { jobs, interest: std::mem::take(&mut state.interest) }
+        let presence = state.presence.drain().map(|(_, presence)| presence).collect();
+        Taken { jobs, interest: std::mem::take(&mut state.interest), presence }
     }
 
     /// Takes those whose callers have waited long enough.
@@ -188,8 +221,6 @@ impl fmt::Debug for Inbox {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -246,7 +277,14 @@ mod tests {
         let room = RoomName::internal("room");
         inbox.interest(&room, true);
         inbox.interest(&room, false);
-        assert_eq!(inbox.take(9).interest, HashMap::from([(room, false)]));
+        inbox.interest(&RoomName::internal("other"), true);
+        let wishes =
+            HashMap::from([(room.clone(), Wish::Unwanted), (RoomName::internal("other"), Wish::Wanted)]);
+        assert_eq!(inbox.take(9).interest, wishes);
+        inbox.interest(&room, false);
+        inbox.interest(&room, true);
+        inbox.interest(&room, true);
+        assert_eq!(inbox.take(9).interest, HashMap::from([(room, Wish::WantedAgain)]));
         assert!(inbox.take(9).interest.is_empty());
     }
 }

@@ -5,9 +5,10 @@
 //! comes by itself, and whichever came first was first.
 
 mod answers;
+mod presence;
 mod spread;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use parlor_hub::engine::{Done, Door, Head, Published};
 use parlor_hub::policy::{Ack, Log, Retention};
-use parlor_hub::publication::{Draft, Publication};
+use parlor_hub::publication::{Author, Draft, Publication};
 use parlor_hub::window::Window;
 use parlor_proto::limits::{KEY_WINDOW, PAGE_MESSAGES};
 use parlor_proto::name::RoomName;
@@ -26,11 +27,13 @@ use self::spread::Directs;
 use super::Shared;
 use super::connect::{Clock, Connected, connect};
 use super::entry;
-use super::follow::Follows;
-use super::job::{Ask, Job, Verb, Waiting, unavailable};
+use super::follow::{Follows, Want};
+use super::job::{Ask, Job, Verb, Waiting, Wish, unavailable};
 use super::read::{What, read_log};
 use super::scripts::{Hashes, Script};
-use super::settings::{CHECK_ROOMS, IDLE_ROOM, IN_FLIGHT, OUT_BYTES, RECONNECT, RECONNECT_MAX, SILENCES};
+use super::settings::{
+    CHECK_ROOMS, IDLE_ROOM, IN_FLIGHT, OUT_BYTES, RECONNECT, RECONNECT_MAX, RENEW, SILENCES,
+};
 use super::wire;
 
 /// How often those who wait are looked at: what is left of the second that they are promised.
@@ -45,6 +48,8 @@ pub(super) struct Link {
     door: Arc<dyn Door>,
     follows: Follows,
     directs: Directs,
+    /// Who is where on this node.
+    own: HashMap<(RoomName, Arc<str>), Author>,
     /// Only makes marks: what was seen is remembered by Redis.
     window: Window,
     store: Option<[u8; 16]>,
@@ -95,6 +100,11 @@ enum Pending {
         after: u64,
     },
     Directs,
+    /// Who is in a room on other nodes.
+    Present {
+        room: RoomName,
+    },
+    Lease,
     Seq,
     Time,
     Store,
@@ -135,6 +145,7 @@ impl Link {
             door,
             follows: Follows::default(),
             directs: Directs::default(),
+            own: HashMap::new(),
             window: Window::new([0; 16], 0),
             store: None,
         }
@@ -232,20 +243,26 @@ impl Link {
             parts.extend(channels.iter().map(String::as_bytes));
             session.command(&parts);
         }
-        rooms.iter().for_each(|room| self.check(session, room));
+        for room in &rooms {
+            self.check(session, room);
+            self.ask_present(session, room);
+        }
+        self.renew(session);
         session.ask(Pending::Seq, &[b"GET", names.seq().as_bytes()]);
     }
 
     async fn turns(&mut self, session: &mut Session) -> Result<(), Broken> {
         let mut next_tick = Instant::now() + TICK;
         let mut next_check = Instant::now() + self.shared.settings.check;
+        let mut next_renewal = Instant::now() + RENEW;
         let mut checked = 0;
         loop {
             self.take(session);
             session.write()?;
             if !session.read()? {
                 if session.pending.is_empty() && self.shared.inbox.is_done() {
-                    return Ok(());
+                    self.end_lease(session);
+                    return session.write();
                 }
                 let shared = Arc::clone(&self.shared);
                 let writable = !session.out.is_empty();
@@ -267,6 +284,10 @@ impl Link {
                 next_tick = now + TICK;
                 self.expire(now);
                 session.expire(now)?;
+            }
+            if now >= next_renewal {
+                next_renewal = now + RENEW;
+                self.renew(session);
             }
             if now >= next_check {
                 next_check = now + self.shared.settings.check;
@@ -306,14 +327,14 @@ impl Link {
         let args = [entry::hex_of(draw()), epoch, offset, id];
         let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
         let pending = Pending::Check { room: room.clone(), known };
-        session.script(pending, Instant::now() + session.silence, Script::Check, &keys, &args);
+        session.script(pending, session.deadline(), Script::Check, &keys, &args);
     }
 
     fn fill(&self, session: &mut Session, room: &RoomName, after: u64) {
         let (_, keys, args) = read_log(&self.shared, room, None, What::After(after), PAGE_MESSAGES as u32);
         let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
         let pending = Pending::Fill { room: room.clone(), after };
-        session.script(pending, Instant::now() + session.silence, Script::Read, &keys, &args);
+        session.script(pending, session.deadline(), Script::Read, &keys, &args);
     }
 
     /// Takes what waits, as long as there is room for it.
@@ -324,13 +345,23 @@ impl Link {
         let taken = self.shared.inbox.take(BATCH);
         // First the rooms: whoever joins one reads its log afterwards, and must not miss what comes in between.
         let now = Instant::now();
-        for (room, wanted) in taken.interest {
-            if !wanted {
+        for (room, wish) in taken.interest {
+            if wish == Wish::Unwanted {
                 self.follows.unwant(&room, now);
-            } else if self.follows.want(&room) {
-                session.command(&[b"SUBSCRIBE", self.shared.names.channel(&room).as_bytes()]);
-                self.check(session, &room);
+                continue;
             }
+            match (self.follows.want(&room), wish) {
+                (Want::New, _) => {
+                    session.command(&[b"SUBSCRIBE", self.shared.names.channel(&room).as_bytes()]);
+                    self.check(session, &room);
+                    self.ask_present(session, &room);
+                }
+                (Want::Again, _) | (_, Wish::WantedAgain) => self.ask_present(session, &room),
+                (Want::Still, _) => {}
+            }
+        }
+        for presence in taken.presence {
+            self.say_present(session, presence);
         }
         for (job, deadline) in taken.jobs {
             session.jobs += 1;
@@ -444,7 +475,12 @@ impl Session {
 
     fn ask(&mut self, pending: Pending, parts: &[&[u8]]) {
         self.command(parts);
-        self.sent(pending, Instant::now() + self.silence);
+        self.sent(pending, self.deadline());
+    }
+
+    /// Until when an answer is waited for that nobody but the engine wants.
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.silence
     }
 
     fn sent(&mut self, pending: Pending, deadline: Instant) {

@@ -12,10 +12,12 @@ pub(super) enum Script {
     Rooms,
     Put,
     List,
+    Present,
+    Lease,
 }
 
 /// In the order of [`Script`]. Those that give nothing new a place run when Redis is full, too: reading goes on.
-const TEXTS: [&str; 7] = [
+const TEXTS: [&str; 9] = [
     concat!("#!lua\n", include_str!("lua/room.lua"), include_str!("lua/publish.lua")),
     concat!("#!lua flags=allow-oom\n", include_str!("lua/room.lua"), include_str!("lua/pass.lua")),
     concat!("#!lua flags=allow-oom\n", include_str!("lua/room.lua"), include_str!("lua/read.lua")),
@@ -23,6 +25,8 @@ const TEXTS: [&str; 7] = [
     concat!("#!lua flags=allow-oom\n", include_str!("lua/rooms.lua")),
     concat!("#!lua\n", include_str!("lua/room.lua"), include_str!("lua/put.lua")),
     concat!("#!lua flags=allow-oom\n", include_str!("lua/list.lua")),
+    concat!("#!lua flags=allow-oom\n", include_str!("lua/present.lua")),
+    concat!("#!lua flags=allow-oom\n", include_str!("lua/room.lua"), include_str!("lua/lease.lua")),
 ];
 
 /// What Redis answered to `SCRIPT LOAD` of each.
@@ -82,6 +86,21 @@ impl Names {
     /// The channel and the stream of all direct messages: who is meant may be connected to any node.
     pub(super) fn direct(&self) -> String {
         format!("{}:direct", self.prefix)
+    }
+
+    /// Who is in a room: a node and an account to who that is.
+    pub(super) fn present(&self, room: &RoomName) -> String {
+        self.of("p", room.as_str())
+    }
+
+    /// What a node has said about who is where, so that it can be taken back.
+    pub(super) fn said_by(&self, node: &str) -> String {
+        self.of("l", node)
+    }
+
+    /// The nodes, by the time until which they live.
+    pub(super) fn nodes(&self) -> String {
+        format!("{}:nodes", self.prefix)
     }
 
     /// The newest number that was given out.

@@ -37,6 +37,11 @@ pub(super) const RECONNECT_MAX: Duration = Duration::from_secs(1);
 /// within 10 s, of which this leaves half for everything else.
 pub(super) const CHECK: Duration = Duration::from_secs(5);
 
+/// A node that has not said for this long that it lives is dead. Together with [`RENEW`] and the 10 s after which a
+/// member without connections leaves, its users are gone within 20 s.
+pub(super) const LEASE: Duration = Duration::from_secs(6);
+pub(super) const RENEW: Duration = Duration::from_millis(1500);
+
 /// Rooms of one batch of checks or subscriptions: a few milliseconds of Redis's time.
 pub(super) const CHECK_ROOMS: usize = 512;
 

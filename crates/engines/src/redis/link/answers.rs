@@ -48,6 +48,8 @@ impl Link {
             Pending::Check { room, known } => self.checked(session, &room, known, &value),
             Pending::Fill { room, after } => self.filled(session, &room, after, &value),
             Pending::Seq => self.seq_is(session, value.number().unwrap_or(0)),
+            Pending::Present { room } => self.present_is(&room, &value),
+            Pending::Lease => self.renewed(session, &value),
             Pending::Directs => self.directs_read(session, &value),
             Pending::Time => session.clock = Clock::new(&value, Instant::now()).unwrap_or(session.clock),
             Pending::Store => {

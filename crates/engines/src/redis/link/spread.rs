@@ -40,6 +40,14 @@ impl Link {
         if kind.text() != Some("message") {
             return;
         }
+        if let (Some(channel), Some(bytes)) = (channel.text(), bytes.bytes())
+            && bytes.starts_with(b"q1 ")
+        {
+            if !self.heard_present(channel, bytes) {
+                self.drop_hostile("who is in a room");
+            }
+            return;
+        }
         let names = &self.shared.names;
         let is_direct = channel.text().is_some_and(|channel| channel == names.direct());
         let spread = bytes.bytes().and_then(decode_spread).filter(|spread| {
