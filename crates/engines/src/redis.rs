@@ -1,8 +1,8 @@
 //! `RedisEngine`: rooms in a Redis or Valkey that several nodes share.
 //!
-//! One thread owns one connection ([`link`]). A publication gets its place by one script, which keeps it and spreads it to
+//! One thread owns one connection (`link`). A publication gets its place by one script, which keeps it and spreads it to
 //! the nodes that have subscribers in its room. What was missed while the connection was gone is read from the log
-//! before anything later is delivered ([`follow`]).
+//! before anything later is delivered (`follow`).
 
 mod address;
 mod connect;
@@ -17,6 +17,7 @@ mod wire;
 
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -34,6 +35,8 @@ use parlor_proto::limits::PAGE_MESSAGES;
 use parlor_proto::name::RoomName;
 use parlor_proto::position::{Epoch, MessageId};
 use tokio::runtime::{Builder, Runtime};
+
+use crate::embedded::EXIT_STORE_FAILED;
 
 pub use self::address::Address;
 pub use self::connect::ConnectError;
@@ -144,12 +147,17 @@ impl Engine for RedisEngine {
     fn start(&self, door: Arc<dyn Door>) {
         let link = Link::new(Arc::clone(&self.shared), door);
         let work = || match runtime() {
-            Ok(runtime) => runtime.block_on(link.run()),
-            Err(error) => tracing::error!(%error, "the engine's thread cannot work"),
+            Ok(runtime) => {
+                let work = AssertUnwindSafe(|| runtime.block_on(link.run()));
+                if catch_unwind(work).is_err() {
+                    fail("the engine's thread panicked; this is a fault of the program, please report it");
+                }
+            }
+            Err(error) => fail(&format!("the engine's thread cannot work: {error}")),
         };
         match std::thread::Builder::new().name("parlor-redis".to_owned()).spawn(work) {
             Ok(thread) => *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread),
-            Err(error) => tracing::error!(%error, "the engine's thread cannot be started"),
+            Err(error) => fail(&format!("the engine's thread cannot be started: {error}")),
         }
     }
 
@@ -238,7 +246,7 @@ impl Engine for RedisEngine {
     fn stop(&self) {
         self.shared.inbox.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A panic in it was told by the runtime.
+        // It does not panic: that ends the process.
         let _ = thread.map(JoinHandle::join);
     }
 }
@@ -332,6 +340,12 @@ impl fmt::Debug for RedisEngine {
             .field("inbox", &self.shared.inbox)
             .finish_non_exhaustive()
     }
+}
+
+/// Without its thread the engine would let everybody wait for ever.
+fn fail(why: &str) {
+    eprintln!("parlor: {why}");
+    std::process::exit(EXIT_STORE_FAILED);
 }
 
 fn runtime() -> io::Result<Runtime> {

@@ -300,9 +300,9 @@ impl Link {
     /// they are believed to be.
     fn look(&mut self, session: &mut Session, checked: &mut usize, now: Instant) {
         let names = &self.shared.names;
-        let (store, mine) = (names.store(), self.store.unwrap_or(self.shared.draw));
-        let mine: String = mine.iter().map(|byte| format!("{byte:02x}")).collect();
-        session.ask(Pending::Nothing, &[b"SET", store.as_bytes(), mine.as_bytes(), b"NX", b"GET"]);
+        // A name of its own if it has none: so every node learns that it was emptied.
+        let (store, new) = (names.store(), entry::hex_of(draw()) + &entry::hex_of(draw()));
+        session.ask(Pending::Nothing, &[b"SET", store.as_bytes(), new.as_bytes(), b"NX"]);
         session.ask(Pending::Store, &[b"GET", store.as_bytes()]);
         session.ask(Pending::Time, &[b"TIME"]);
         for room in self.follows.forget(now) {
