@@ -49,6 +49,7 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { name: "unit", reason: "unit, property, engine and cross-crate tests", minutes: 14, full_minutes: 20, quick: true, interop: false, run: run_unit },
     Group { name: "doc", reason: "the documentation builds without warnings", minutes: 4, full_minutes: 4, quick: false, interop: false, run: run_doc },
     Group { name: "kill", reason: "kill -9 loses nothing that was acknowledged", minutes: 15, full_minutes: 60, quick: false, interop: false, run: run_kill },
+    Group { name: "redis", reason: "several nodes on a redis-server that is killed, paused and emptied", minutes: 12, full_minutes: 12, quick: false, interop: true, run: run_redis },
     Group { name: "fuzz", reason: "a minute of coverage-guided fuzzing", minutes: 20, full_minutes: 30, quick: false, interop: false, run: run_fuzz },
     Group { name: "conformance", reason: "Autobahn|Testsuite, both roles and the Rust client", minutes: 25, full_minutes: 90, quick: false, interop: true, run: run_conformance },
     Group { name: "clients", reason: "Python clients, curl lines and hostile input on the real binary", minutes: 10, full_minutes: 10, quick: false, interop: true, run: run_clients },
@@ -73,7 +74,7 @@ fn run_tidy(cx: &Context, depth: Depth) -> Result<GroupResult> {
     fmt.args(["fmt", "--all", "--check"]);
     result.add(pass_or_fail(cx, fmt, "fmt")?);
     let mut clippy = cx.cargo();
-    clippy.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    clippy.args(["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]);
     result.add(pass_or_fail(cx, clippy, "clippy")?);
     Ok(result)
 }
@@ -106,6 +107,20 @@ fn run_kill(cx: &Context, depth: Depth) -> Result<GroupResult> {
     // Five rounds show that the test works; two hundred are for a release.
     test.env("PARLOR_KILL_ROUNDS", if depth == Depth::Full { "200" } else { "5" });
     cargo_counts(cx, test, "kill")
+}
+
+fn run_redis(cx: &Context, _depth: Depth) -> Result<GroupResult> {
+    // Debian 12 has no Valkey; REDIS_SERVER names one where there is.
+    if std::env::var_os("REDIS_SERVER").is_none()
+        && let Err(error) = install::debian(cx, &[("redis-server", "redis-server")])
+    {
+        return Ok(GroupResult::skipped(format!("cannot be installed: {error:#}")));
+    }
+    let mut test = cx.cargo();
+    test.args(["test", "--no-fail-fast", "-p", "parlor-testkit", "-p", "parlor-server"]);
+    test.args(["--features", "parlor-testkit/redis-tests,parlor-server/redis-tests"]);
+    test.args(["--test", "redis", "--test", "nodes"]);
+    cargo_counts(cx, test, "redis")
 }
 
 fn run_fuzz(cx: &Context, depth: Depth) -> Result<GroupResult> {

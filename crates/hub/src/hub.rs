@@ -181,7 +181,7 @@ impl Hub {
                     }
                 }
             }
-            let empty = room.subscriber_count() == 0 && room.presence.count() == 0;
+            let empty = room.subscriber_count() == 0 && !room.presence.has_own();
             if empty && next.is_none() {
                 match room.bucket.idle_ms(now) {
                     idle if idle >= ROOM_IDLE_MS => {

@@ -7,3 +7,4 @@ pub mod ledger;
 pub mod listener;
 pub mod peer;
 pub mod process;
+pub mod redis;
