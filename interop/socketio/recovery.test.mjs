@@ -261,14 +261,17 @@ for (const [name, transports] of Object.entries(TRANSPORTS)) {
     assert.deepEqual([again.recovered, again.sid === sid], [false, false]);
   });
 
-  check("a gap of three thousand is recovered whole or not at all", async () => {
+  // By polls of sixteen packets each; a ping stands behind all of them, and this server's clients wait 4 s for it.
+  const gap = transports?.[0] === "polling" ? 1500 : 3000;
+
+  check(`a gap of ${gap} is recovered whole or not at all`, async () => {
     const two = await couple(transports);
     await cut(two);
-    for (let n = 0; n < 3000; n++) two.stays.emit("all", n);
-    for (let n = 0; n < 3000; n++) assert.deepEqual(await two.stays.hears("all"), [n]);
+    for (let n = 0; n < gap; n++) two.stays.emit("all", n);
+    for (let n = 0; n < gap; n++) assert.deepEqual(await two.stays.hears("all"), [n]);
     two.line.mend();
     const { recovered: whole } = await two.leaves.joined();
-    for (let n = 0; whole && n < 3000; n++) assert.deepEqual(await two.leaves.hears("all"), [n]);
+    for (let n = 0; whole && n < gap; n++) assert.deepEqual(await two.leaves.hears("all"), [n]);
     await two.leaves.ask("add", 0, 0);
     assert.equal(two.leaves.unread("all"), 0);
   });

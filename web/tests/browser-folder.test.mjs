@@ -25,6 +25,8 @@ function proxy(server) {
       socket.write(["HTTP/1.1 101 Switching Protocols", ...head, "", ""].join("\r\n"));
       socket.write(early);
       behind.pipe(socket).pipe(behind);
+      // A page that is closed or loaded anew ends its line as it likes.
+      for (const [end, other] of [[socket, behind], [behind, socket]]) end.on("error", () => other.destroy());
     });
     onward.end();
   });
