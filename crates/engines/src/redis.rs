@@ -8,6 +8,7 @@ mod address;
 mod connect;
 mod entry;
 mod follow;
+mod hold;
 mod job;
 mod link;
 mod read;
@@ -88,8 +89,16 @@ impl RedisEngine {
         let (mut draw, mut node) = ([0; 16], [0; 8]);
         random(&mut draw)?;
         random(&mut node)?;
-        let connected =
-            runtime().map_err(ConnectError::Runtime)?.block_on(connect::connect(&settings, &names, draw))?;
+        let connect = || {
+            let runtime = runtime().map_err(ConnectError::Runtime)?;
+            runtime.block_on(connect::connect(&settings, &names, draw))
+        };
+        // On a thread of its own: the caller's may have a runtime already.
+        let connected = std::thread::scope(|scope| scope.spawn(connect).join()).unwrap_or_else(|_| {
+            Err(ConnectError::Runtime(io::Error::other(
+                "the attempt to connect panicked; please report this",
+            )))
+        })?;
         let shared = Shared {
             names,
             inbox: Inbox::new(QUEUED, QUEUED_BYTES, settings.patience),
@@ -122,10 +131,9 @@ impl RedisEngine {
         read: impl FnOnce(&Value) -> Option<T> + Send + 'static,
     ) {
         let (verb, keys, args) = ask;
-        let answer =
-            move |answer: Result<Value, Refusal>| done(answer.and_then(|value| understood(read, &value)));
         let repeatable = !matches!(verb, Verb::Script(Script::Put));
-        self.shared.inbox.push(Job::Ask(Ask { verb, keys, args, repeatable, answer: Box::new(answer) }));
+        let answer = answer(done, read);
+        self.shared.inbox.push(Job::Ask(Ask { verb, keys, args, repeatable, in_order: false, answer }));
     }
 
     fn read(
@@ -137,6 +145,13 @@ impl RedisEngine {
     ) -> (Verb, Vec<String>, Vec<Vec<u8>>) {
         read_log(&self.shared, room, Some(policy), what, limit)
     }
+}
+
+fn answer<T: Send + 'static>(
+    done: Done<T>,
+    read: impl FnOnce(&Value) -> Option<T> + Send + 'static,
+) -> Box<dyn FnOnce(Result<Value, Refusal>) + Send> {
+    Box::new(move |answer| done(answer.and_then(|value| understood(read, &value))))
 }
 
 /// What cursors call a store of this name.
@@ -174,8 +189,15 @@ impl Engine for RedisEngine {
         self.shared.ack
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn publish(&self, draft: Draft, now: u64, done: Done<Published>) {
         self.see(now);
+        if let Err(refusal) = entry::check(&draft) {
+            return done(Err(refusal));
+        }
         let job = match retention(draft.policy) {
             Some(keep) if draft.store => Job::Publish { draft, keep, now, done },
             _ if draft.key.is_some() => {
@@ -198,10 +220,17 @@ impl Engine for RedisEngine {
         self.shared.life.load(Ordering::Relaxed)
     }
 
-    /// Answers come behind what was spread before them. Rings are kept by Redis as logs are, and lose nothing otherwise.
+    /// Answered when everything up to it is delivered. Rings are kept by Redis as logs are, and lose nothing otherwise.
     fn frontier(&self, done: Done<Frontier>) {
-        let ask = (Verb::Plain("GET"), vec![self.shared.names.seq()], Vec::new());
-        self.ask(ask, done, |value| Some(Frontier { last: value.number().unwrap_or(0), rings_since: 0 }));
+        let read = |value: &Value| Some(Frontier { last: value.number().unwrap_or(0), rings_since: 0 });
+        self.shared.inbox.push(Job::Ask(Ask {
+            verb: Verb::Plain("GET"),
+            keys: vec![self.shared.names.seq()],
+            args: Vec::new(),
+            repeatable: true,
+            in_order: true,
+            answer: answer(done, read),
+        }));
     }
 
     fn history(&self, room: &RoomName, policy: Policy, range: Range, limit: u32, done: Done<Page>) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -62,6 +62,23 @@ impl Redis {
         while !self.is_up() {
             self.child = spawn(self.port, &self.dir, &self.args);
         }
+    }
+
+    /// Ends it and keeps what it has on disk.
+    pub fn back_up(&mut self) -> Backup {
+        self.kill();
+        let backup = Backup(self.dir.with_extension("backup"));
+        copy(&self.dir, &backup.0);
+        self.start_again();
+        backup
+    }
+
+    /// Ends it and starts it with what it had on disk then.
+    pub fn restore(&mut self, backup: &Backup) {
+        self.kill();
+        fs::remove_dir_all(&self.dir).expect("it is ours");
+        copy(&backup.0, &self.dir);
+        self.start_again();
     }
 
     /// Stops it without ending it, until [`Redis::go_on`].
@@ -125,6 +142,28 @@ impl Redis {
     fn signal(&self, name: &str) {
         let kill = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         assert!(kill.expect("every system has kill").success(), "the server runs");
+    }
+}
+
+/// What a server had on disk.
+#[derive(Debug)]
+pub struct Backup(PathBuf);
+
+impl Drop for Backup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("it is ours") {
+        let path = entry.expect("it is ours").path();
+        let target = to.join(path.file_name().expect("a name"));
+        match path.is_dir() {
+            true => copy(&path, &target),
+            false => drop(fs::copy(&path, &target).expect("room for a copy")),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use parlor_proto::limits::RESUME_MAX;
 use parlor_proto::name::RoomName;
 use parlor_proto::position::{Position, Since};
 use parlor_testkit::engine_suite;
-use parlor_testkit::engine_suite::{Bench, Event, LIVE, STORED, author, refused};
+use parlor_testkit::engine_suite::{Bench, Event, LIVE, STORED, author, refused, wait};
 use parlor_testkit::redis::{DURABLE, Redis};
 
 engine_suite!(suite, || {
@@ -187,6 +187,73 @@ fn what_is_missed_while_a_connection_is_cut_comes_before_anything_later() {
     }
 }
 
+/// Keeps a node from Redis until it is let in again.
+fn shut_out(redis: &Redis, user: &str) {
+    assert_eq!(redis.ask(&["ACL", "SETUSER", user, "off"]), "+OK\r\n");
+    assert_eq!(redis.ask(&["CLIENT", "KILL", "USER", user]), ":1\r\n");
+}
+
+#[test]
+fn what_is_missed_in_several_rooms_is_delivered_in_the_order_of_the_store() {
+    const ROOMS: [&str; 5] = ["a", "b", "c", "d", "e"];
+    let redis = Redis::start(DURABLE);
+    redis.ask(&["ACL", "SETUSER", "there", "on", ">x", "allkeys", "allchannels", "allcommands"]);
+    let here = node(&redis, &[]);
+    let mut settings = Settings::parse(&redis.url().replace("://", "://there:x@")).unwrap();
+    settings.patience = Duration::from_secs(20);
+    let there = Bench::new(Arc::new(RedisEngine::open(settings).unwrap()), ());
+    for room in ROOMS {
+        there.engine.interest(&RoomName::internal(room), true);
+    }
+    there.head("any", STORED);
+    let mut expected = Vec::new();
+    let mut publish = |n: usize| {
+        // Some rooms have more than a page, one nearly nothing.
+        let room = ROOMS[if n % 97 == 0 { 4 } else { (n * n / 3) % 4 }];
+        here.publish(room, STORED, &n.to_string());
+        expected.push(n.to_string());
+    };
+    (0..20).for_each(&mut publish);
+    there.until("the first are delivered", || there.delivered().len() == 20);
+    shut_out(&redis, "there");
+    (20..800).for_each(&mut publish);
+    assert_eq!(redis.ask(&["ACL", "SETUSER", "there", "on"]), "+OK\r\n");
+    // While it catches up there is ever more.
+    (800..1200).for_each(&mut publish);
+    there.until("everything is delivered", || there.delivered().len() >= expected.len());
+    let delivered = there.delivered();
+    assert!(delivered.iter().map(|message| &*message.data).eq(expected.iter().map(String::as_str)));
+    assert!(delivered.iter().filter_map(|message| Some(message.place?.seq)).is_sorted_by(|a, b| a < b));
+    let frontier = wait(|done| there.engine.frontier(done)).expect("an answer");
+    assert_eq!(Some(frontier.last), delivered.last().and_then(|message| Some(message.place?.seq)));
+}
+
+#[test]
+fn the_frontier_is_told_when_everything_up_to_it_is_delivered() {
+    let redis = Redis::start(DURABLE);
+    redis.ask(&["ACL", "SETUSER", "there", "on", ">x", "allkeys", "allchannels", "allcommands"]);
+    let here = node(&redis, &[]);
+    let mut settings = Settings::parse(&redis.url().replace("://", "://there:x@")).unwrap();
+    settings.patience = Duration::from_secs(20);
+    let there = Bench::new(Arc::new(RedisEngine::open(settings).unwrap()), ());
+    there.engine.interest(&RoomName::internal("a"), true);
+    there.head("any", STORED);
+    here.publish("a", STORED, "0");
+    for round in 1..=10 {
+        there.until("it is delivered", || {
+            heard(&there).last().is_some_and(|last| last.1 == 300 * (round - 1) + 1)
+        });
+        shut_out(&redis, "there");
+        for n in 0..300 {
+            here.publish("a", STORED, &n.to_string());
+        }
+        redis.ask(&["ACL", "SETUSER", "there", "on"]);
+        let frontier = wait(|done| there.engine.frontier(done)).expect("an answer");
+        let delivered = there.delivered().last().and_then(|message| message.place).expect("a place");
+        assert_eq!((delivered.seq, delivered.offset), (frontier.last, 300 * round + 1));
+    }
+}
+
 /// The epochs that a node was told.
 fn changes(bench: &Bench) -> Vec<(String, u64)> {
     let events = bench.events(0).into_iter();
@@ -240,6 +307,29 @@ fn a_log_that_lost_its_end_gets_a_new_epoch() {
     }
     let lost = here.resume("room", STORED, Begin::Since(Since::Position(positions[4])));
     assert_eq!(lost.outcome.map(|page| page.messages.len()), Err(Lost::EpochChanged));
+}
+
+#[test]
+fn an_older_backup_that_is_restored_is_told_also_when_the_log_has_grown_past_it() {
+    let mut redis = Redis::start(DURABLE);
+    let (here, there) = (node(&redis, &["room", "other"]), node(&redis, &["room"]));
+    publish_at_last(&here, "room", "1");
+    let backup = redis.back_up();
+    let lost = publish_at_last(&here, "room", "2");
+    let other = publish_at_last(&here, "other", "3");
+    until_heard(&there, &[("1", 1), ("2", 2)]);
+    redis.restore(&backup);
+    // Offset 2 again, and another message.
+    let again = publish_at_last(&here, "room", "4");
+    assert_ne!((again.epoch, again.offset, again.id), (lost.epoch, lost.offset, lost.id));
+    for node in [&here, &there] {
+        node.until("the epoch changes", || changes(node).iter().any(|(room, _)| room == "room"));
+    }
+    here.until("that of the other changes", || changes(&here).iter().any(|(room, _)| room == "other"));
+    for (room, position) in [("room", lost), ("other", other)] {
+        let resumed = there.resume(room, STORED, Begin::Since(Since::Position(position)));
+        assert!(matches!(resumed.outcome, Err(Lost::EpochChanged | Lost::Diverged)), "{room}");
+    }
 }
 
 #[test]

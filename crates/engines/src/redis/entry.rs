@@ -6,8 +6,9 @@
 
 use parlor_hub::connection::ConnectionId;
 use parlor_hub::encode::Encodings;
-use parlor_hub::publication::{Author, Delivery, Form, Place, Publication};
+use parlor_hub::publication::{Author, Delivery, Draft, Form, Place, Publication};
 use parlor_hub::selector::Selector;
+use parlor_proto::codes::{Code, Refusal};
 use parlor_proto::json;
 use parlor_proto::limits::{DEPTH, SOCKETIO_PAYLOAD};
 use parlor_proto::name::RoomName;
@@ -29,9 +30,33 @@ const ONLY_CONNECTION: u8 = 12;
 const EXCEPT_ROOM: u8 = 13;
 const EXCEPT_CONNECTION: u8 = 14;
 
-/// The longest name that is believed, of a room, an account or an event. The hub's limits are lower; applications make
-/// names of their own.
+/// The longest name that is believed, of a room, an account or an event. The limits of clients are lower; applications
+/// make names of their own.
 const NAME_BYTES: usize = 1024;
+
+/// The longest `data`: a client's is at most the half.
+const DATA_BYTES: usize = 2 * SOCKETIO_PAYLOAD;
+
+/// Refuses what the other nodes would not believe.
+pub(super) fn check(draft: &Draft) -> Result<(), Refusal> {
+    let most =
+        |what, size, limit| if size > limit { Err(Refusal::too_large(what, size, limit)) } else { Ok(()) };
+    most("the data", draft.data.len(), DATA_BYTES)?;
+    most("the name of the event", draft.event.len(), NAME_BYTES)?;
+    most("the name of the room", draft.room.as_str().len(), NAME_BYTES)?;
+    if let Some(Delivery { selector: Selector { rooms, except, .. }, .. }) = draft.delivery.as_deref() {
+        for room in rooms.iter().chain(except) {
+            most("the name of a room", room.as_str().len(), NAME_BYTES)?;
+        }
+    }
+    match json::depth(&draft.data) {
+        depth if depth > DEPTH => {
+            let message = format!("the data is nested {depth} levels deep, the limit is {DEPTH}");
+            Err(Refusal::new(Code::TooDeep, message))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// The bytes of a publication; its place and time are written by Redis beside them.
 pub(super) fn encode(publication: &Publication) -> Vec<u8> {
@@ -81,7 +106,7 @@ pub(super) fn decode(id: MessageId, place: Option<Place>, time: u64, bytes: &[u8
         match tag {
             ROOM => room = Some(room_name(field)?),
             EVENT_NAME => event = Some(text(field, NAME_BYTES)?),
-            DATA => data = Some(text(field, 2 * SOCKETIO_PAYLOAD)?),
+            DATA => data = Some(text(field, DATA_BYTES)?),
             FORM => form = Some(field),
             USER => user = Some(text(field, NAME_BYTES)?),
             NAME => name = Some(text(field, NAME_BYTES)?),
@@ -126,8 +151,7 @@ fn text(bytes: &[u8], most: usize) -> Option<&str> {
 }
 
 fn room_name(bytes: &[u8]) -> Option<RoomName> {
-    let name = text(bytes, NAME_BYTES)?;
-    (!name.is_empty()).then(|| RoomName::internal(name))
+    text(bytes, NAME_BYTES).map(RoomName::internal)
 }
 
 fn connection(bytes: &[u8]) -> Option<ConnectionId> {
@@ -238,7 +262,7 @@ mod tests {
     fn full() -> Publication {
         let connection = ConnectionId::new(7, 1, 2);
         let selector = Selector {
-            rooms: vec![RoomName::internal("a b")],
+            rooms: vec![RoomName::internal("a b"), RoomName::internal("")],
             connections: vec![connection],
             except: vec![RoomName::internal("#x")],
             except_connections: vec![connection, connection],

@@ -39,6 +39,8 @@ pub(super) struct Ask {
     pub(super) args: Vec<Vec<u8>>,
     /// Asking twice does no harm.
     pub(super) repeatable: bool,
+    /// The answer is true only once everything before it is delivered.
+    pub(super) in_order: bool,
     pub(super) answer: Box<dyn FnOnce(Result<Value, Refusal>) + Send>,
 }
 
@@ -237,6 +239,7 @@ mod tests {
             keys: Vec::new(),
             args,
             repeatable: true,
+            in_order: false,
             answer: Box::new(answer),
         }));
     }

@@ -5,6 +5,7 @@
 //! comes by itself, and whichever came first was first.
 
 mod answers;
+mod order;
 mod presence;
 mod spread;
 
@@ -24,17 +25,17 @@ use parlor_proto::name::RoomName;
 use tokio::net::TcpStream;
 
 use self::spread::Directs;
-use super::{Shared, life_of};
 use super::connect::{Clock, Connected, connect};
 use super::entry;
 use super::follow::{Follows, Want};
+use super::hold::Hold;
 use super::job::{Ask, Job, Verb, Waiting, Wish, unavailable};
 use super::read::{What, read_log};
 use super::scripts::{Hashes, Script};
 use super::settings::{
-    CHECK_ROOMS, IDLE_ROOM, IN_FLIGHT, OUT_BYTES, RECONNECT, RECONNECT_MAX, RENEW, SILENCES,
+    CHECK_ROOMS, HELD_BYTES, IDLE_ROOM, IN_FLIGHT, OUT_BYTES, RECONNECT, RECONNECT_MAX, RENEW, SILENCES,
 };
-use super::wire;
+use super::{Shared, life_of, wire};
 
 /// How often those who wait are looked at: what is left of the second that they are promised.
 const TICK: Duration = Duration::from_millis(50);
@@ -48,6 +49,13 @@ pub(super) struct Link {
     door: Arc<dyn Door>,
     follows: Follows,
     directs: Directs,
+    hold: Hold,
+    /// The newest number that this connection has told; `None` before it has told any.
+    newest: Option<u64>,
+    /// When somebody who is behind was last told something.
+    moved: Instant,
+    /// Rooms that could not be compared, to be asked about again.
+    doubted: Vec<RoomName>,
     /// Who is where on this node.
     own: HashMap<(RoomName, Arc<str>), Author>,
     /// Only makes marks: what was seen is remembered by Redis.
@@ -64,8 +72,9 @@ struct Session {
     clock: Clock,
     /// What was asked and not answered, in order.
     pending: VecDeque<Sent>,
-    /// Jobs among them.
+    /// Jobs among them, and pages of rooms that are behind.
     jobs: usize,
+    fills: usize,
     /// A connection that says nothing for so long is given up.
     silence: Duration,
 }
@@ -99,7 +108,9 @@ enum Pending {
         room: RoomName,
         after: u64,
     },
-    Directs,
+    Directs {
+        after: u64,
+    },
     /// Who is in a room on other nodes.
     Present {
         room: RoomName,
@@ -145,6 +156,10 @@ impl Link {
             door,
             follows: Follows::default(),
             directs: Directs::default(),
+            hold: Hold::new(HELD_BYTES),
+            newest: None,
+            moved: Instant::now(),
+            doubted: Vec::new(),
             own: HashMap::new(),
             window: Window::new([0; 16], 0),
             store: None,
@@ -206,15 +221,21 @@ impl Link {
         let pending = VecDeque::new();
         let silence = self.shared.settings.patience * SILENCES;
         let out = BytesMut::new();
-        let mut session = Session { stream, input, out, hashes, clock, pending, jobs: 0, silence };
+        let mut session = Session { stream, input, out, hashes, clock, pending, jobs: 0, fills: 0, silence };
         self.named(store);
+        self.moved = Instant::now();
         self.open(&mut session);
         let broken = match self.turns(&mut session).await {
             Ok(()) => Broken::Stopped,
             Err(broken) => broken,
         };
-        self.follows.disconnected();
-        self.directs.disconnected();
+        for ask in self.hold.clear() {
+            (ask.answer)(Err(unavailable()));
+        }
+        self.newest = None;
+        self.doubted.clear();
+        self.follows.disconnected(&mut self.hold);
+        self.directs.disconnected(&mut self.hold);
         let mut again: Vec<Waiting> = Vec::new();
         for Sent { pending, deadline, .. } in session.pending {
             match pending {
@@ -244,12 +265,13 @@ impl Link {
             parts.extend(channels.iter().map(String::as_bytes));
             session.command(&parts);
         }
+        // Behind the subscriptions: everything that was missed has a number up to this one.
+        session.ask(Pending::Seq, &[b"GET", names.seq().as_bytes()]);
         for room in &rooms {
             self.check(session, room);
             self.ask_present(session, room);
         }
         self.renew(session);
-        session.ask(Pending::Seq, &[b"GET", names.seq().as_bytes()]);
     }
 
     async fn turns(&mut self, session: &mut Session) -> Result<(), Broken> {
@@ -281,10 +303,17 @@ impl Link {
                 self.receive(session, value)?;
             }
             let now = Instant::now();
+            match self.hold.is_open() {
+                true => self.moved = now,
+                false => self.go_on(session, now),
+            }
             if now >= next_tick {
                 next_tick = now + TICK;
                 self.expire(now);
                 session.expire(now)?;
+                for room in std::mem::take(&mut self.doubted) {
+                    self.check(session, &room);
+                }
             }
             if now >= next_renewal {
                 next_renewal = now + RENEW;
@@ -306,7 +335,7 @@ impl Link {
         session.ask(Pending::Nothing, &[b"SET", store.as_bytes(), new.as_bytes(), b"NX"]);
         session.ask(Pending::Store, &[b"GET", store.as_bytes()]);
         session.ask(Pending::Time, &[b"TIME"]);
-        for room in self.follows.forget(now) {
+        for room in self.follows.forget(now, &mut self.hold) {
             session.command(&[b"UNSUBSCRIBE", names.channel(&room).as_bytes()]);
         }
         let rooms: Vec<RoomName> = self.follows.rooms().skip(*checked).take(CHECK_ROOMS).cloned().collect();
@@ -335,6 +364,7 @@ impl Link {
         let (_, keys, args) = read_log(&self.shared, room, None, What::After(after), PAGE_MESSAGES as u32);
         let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
         let pending = Pending::Fill { room: room.clone(), after };
+        session.fills += 1;
         session.script(pending, session.deadline(), Script::Read, &keys, &args);
     }
 

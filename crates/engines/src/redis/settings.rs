@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use parlor_hub::policy::Ack;
+use parlor_proto::limits::PAGE_BYTES;
 
 use super::address::Address;
 
@@ -25,6 +26,17 @@ const PATIENCE: Duration = Duration::from_millis(900);
 
 /// A connection on which Redis has not answered for so many times what a caller waits is given up: it may be half open.
 pub(super) const SILENCES: u32 = 4;
+
+/// What is held while something before it has to be read: 64 pages of the largest size. What is beyond is read from its
+/// log when its turn comes.
+pub(super) const HELD_BYTES: usize = 64 * PAGE_BYTES;
+
+/// Pages that are asked for at once: enough to keep Redis busy, and at most half of what may be held.
+pub(super) const FILLS: usize = 32;
+
+/// Nobody waits longer than this for a room whose log cannot be read though Redis answers: its subscribers are told that
+/// they have lost their position. Longer than a connection may be silent.
+pub(super) const STUCK: Duration = Duration::from_secs(5);
 
 /// What one attempt to connect may take, greeting and scripts included.
 pub(super) const CONNECT: Duration = Duration::from_secs(5);

@@ -13,10 +13,12 @@ use parlor_proto::position::{Epoch, MessageId, Position};
 
 use super::super::connect::{Clock, read_store};
 use super::super::entry;
-use super::super::follow::{Arrival, Checked, Next};
+use super::super::follow::{Arrival, Checked};
+use super::super::hold::Item;
 use super::super::job::unavailable;
 use super::super::wire::Value;
-use super::super::{head_of, page_of};
+use super::super::{What, head_of, page_of};
+use super::order::head_at;
 use super::{Broken, Link, Pending, Session};
 
 impl Link {
@@ -41,16 +43,26 @@ impl Link {
                 self.published(session, publication, ack, done, &value);
             }
             Pending::Pass { publication, done } => self.passed(publication, done, &value),
-            Pending::Ask(ask) => (ask.answer)(match value {
-                Value::Error(why) => Err(refusal_of(&why)),
-                value => Ok(value),
-            }),
+            Pending::Ask(ask) => match value {
+                Value::Error(why) => (ask.answer)(Err(refusal_of(&why))),
+                value if ask.in_order && !self.hold.is_open() => {
+                    let number = value.number().unwrap_or(0);
+                    self.hold.push_behind(number, Item::Answer(ask, value));
+                }
+                value => (ask.answer)(Ok(value)),
+            },
             Pending::Check { room, known } => self.checked(session, &room, known, &value),
-            Pending::Fill { room, after } => self.filled(session, &room, after, &value),
-            Pending::Seq => self.seq_is(session, value.number().unwrap_or(0)),
+            Pending::Fill { room, after } => {
+                session.fills -= 1;
+                self.filled(&room, after, &value);
+            }
+            Pending::Seq => match value {
+                Value::Error(why) => return Err(Broken::Lost(why)),
+                value => self.seq_is(value.number().unwrap_or(0)),
+            },
             Pending::Present { room } => self.present_is(&room, &value),
             Pending::Lease => self.renewed(session, &value),
-            Pending::Directs => self.directs_read(session, &value),
+            Pending::Directs { after } => self.directs_read(after, &value),
             Pending::Time => session.clock = Clock::new(&value, Instant::now()).unwrap_or(session.clock),
             Pending::Store => {
                 if let Some(store) = read_store(&value)
@@ -116,7 +128,7 @@ impl Link {
         let result = match answer(value) {
             Ok(("passed", [time])) => {
                 publication.time = time.number().unwrap_or(publication.time);
-                self.deliver_passing(publication);
+                self.hand_passing(publication);
                 Ok(Published { position: None, ack: Ack::None, duplicate: false })
             }
             Ok(("late", _)) => Err(unavailable()),
@@ -131,28 +143,22 @@ impl Link {
     /// A stored publication, an own one or one of another node's.
     pub(super) fn arrive(&mut self, session: &mut Session, publication: Publication) {
         let Some(place) = publication.place else { return };
+        self.newest = self.newest.max(Some(place.seq));
         if publication.to.is_some() {
             if self.directs.arrive(place.seq) {
-                self.door.deliver(Arc::new(publication));
+                self.hand(Arc::new(publication));
             }
             return;
         }
-        match self.follows.arrive(&publication.room, place, publication.id) {
-            Arrival::Deliver => self.door.deliver(Arc::new(publication)),
+        let room = &publication.room;
+        match self.follows.arrive(room, place, publication.id, &mut self.hold) {
+            Arrival::Deliver => self.hand(Arc::new(publication)),
             Arrival::Skip => {}
-            Arrival::Fill(after) => self.fill(session, &publication.room, after),
             Arrival::NewLife(epoch) => {
-                self.door.epoch_changed(&publication.room, epoch);
-                self.door.deliver(Arc::new(publication));
+                self.door.epoch_changed(room, epoch);
+                self.hand(Arc::new(publication));
             }
-            Arrival::Check => self.check(session, &publication.room),
-        }
-    }
-
-    /// What is not kept: in its place among what is, or not at all.
-    pub(super) fn deliver_passing(&self, publication: Publication) {
-        if self.follows.passes(&publication.room) {
-            self.door.deliver(Arc::new(publication));
+            Arrival::Check => self.check(session, room),
         }
     }
 
@@ -171,51 +177,50 @@ impl Link {
                 let Some(head) = head_of(rest) else { return self.drop_hostile("a room's head") };
                 (checked, head)
             }
-            Err(refusal) => return tracing::warn!(%refusal, "a room could not be compared with the store"),
+            Err(refusal) => {
+                tracing::warn!(%refusal, "a room could not be compared with the store");
+                return self.doubted.push(room.clone());
+            }
         };
         // What arrived between question and answer was compared by nobody: ask again.
         if checked != Checked::Same && checked != Checked::None && known != self.follows.known(room) {
             return self.check(session, room);
         }
-        let next = self.follows.checked(room, checked, head);
-        self.go_on(session, room, next);
+        self.moved = Instant::now();
+        if let Err(lost) = self.follows.checked(room, checked, head, &mut self.hold) {
+            self.lost(room, lost);
+        }
     }
 
-    fn filled(&mut self, session: &mut Session, room: &RoomName, after: u64, value: &Value) {
+    fn filled(&mut self, room: &RoomName, after: u64, value: &Value) {
         let page = match value {
             Value::Error(why) => {
                 tracing::warn!(%why, "a gap could not be read");
-                // The next comparison finds the gap again.
-                return self.follows.doubt(room);
+                None
             }
-            value => page_of(room, value, super::super::What::After(after)),
+            value => {
+                let page = page_of(room, value, What::After(after));
+                if page.is_none() {
+                    self.drop_hostile("a room's page");
+                }
+                page
+            }
         };
         let Some(page) = page else {
-            self.drop_hostile("a room's page");
-            return self.follows.doubt(room);
+            self.follows.doubt(room, &mut self.hold);
+            return self.doubted.push(room.clone());
         };
-        if let Err(next) = self.follows.fills(room, after, page.first, page.head) {
-            return self.go_on(session, room, next);
+        match self.follows.fills(room, after, page.first, page.head, &mut self.hold) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(lost) => return self.lost(room, lost),
         }
-        let last = page.messages.last().and_then(|last| Some((last.place?, last.id)));
-        let last = match last {
-            Some((place, id)) => Head { epoch: place.epoch, offset: place.offset, id, seq: place.seq },
-            None => page.head,
-        };
+        self.moved = Instant::now();
+        let heads = page.messages.iter().filter_map(|message| head_at(message));
+        self.follows.filled(room, heads, page.more, &mut self.hold);
         for message in page.messages {
-            self.door.deliver(message);
-        }
-        let next = self.follows.filled(room, last, page.more);
-        self.go_on(session, room, next);
-    }
-
-    fn go_on(&mut self, session: &mut Session, room: &RoomName, next: Next) {
-        match next {
-            Next::Nothing => {}
-            Next::Fill(after) => self.fill(session, room, after),
-            Next::Lost(epoch) => {
-                tracing::warn!(room = room.as_str(), "the log lost something: its subscribers are told");
-                self.door.epoch_changed(room, epoch);
+            if let Some(place) = message.place {
+                self.hold.push(place.seq, message);
             }
         }
     }
