@@ -119,7 +119,7 @@ fn run_redis(cx: &Context, _depth: Depth) -> Result<GroupResult> {
     let mut test = cx.cargo();
     test.args(["test", "--no-fail-fast", "-p", "parlor-testkit", "-p", "parlor-server"]);
     test.args(["--features", "parlor-testkit/redis-tests,parlor-server/redis-tests"]);
-    test.args(["--test", "redis", "--test", "nodes"]);
+    test.args(["--test", "redis", "--test", "redis_socketio", "--test", "nodes"]);
     cargo_counts(cx, test, "redis")
 }
 

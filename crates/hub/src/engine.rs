@@ -166,6 +166,11 @@ pub trait Engine: Send + Sync {
     /// The durability that `Log::Stored` rooms have here.
     fn ack(&self) -> Ack;
 
+    /// Whether other processes may use the same store at the same time.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Orders, stores and spreads one publication. `now` is milliseconds since 1970 by the caller's clock.
     fn publish(&self, draft: Draft, now: u64, done: Done<Published>);
 

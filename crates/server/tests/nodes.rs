@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
+use parlor_testkit::listener::{Listener, request};
 use parlor_testkit::peer::Peer;
 use parlor_testkit::process::Process;
 use parlor_testkit::redis::{DURABLE, Redis};
@@ -209,4 +210,94 @@ fn while_redis_is_away_nobody_is_cut_and_afterwards_nothing_is_missing() {
     publish(&mut carl, "talk", "3");
     let expected: Vec<_> = (1..=3).map(|n: u64| (n.to_string(), n)).collect();
     assert_eq!(messages(&mut bob, 3), expected);
+}
+
+#[test]
+fn a_cursor_is_continued_on_the_other_node_over_every_transport() {
+    let redis = Redis::start(DURABLE);
+    let nodes = [node(&redis), node(&redis)];
+    let mut ann = Listener::open(nodes[0].address, "/sse?room=a&room=b", &[]);
+    ann.wait_for("joined");
+    ann.wait_for("joined");
+    let begin = ann.wait_for_id();
+    let mut bob = Peer::connect(nodes[1].address, "/ws?name=bob");
+    for n in 0..250 {
+        publish(&mut bob, if n % 3 == 0 { "a" } else { "b" }, &n.to_string());
+    }
+    (0..250).for_each(|n| assert_eq!(ann.wait_for("message")["data"], n.to_string()));
+    let header = format!("Last-Event-ID: {begin}");
+    for node in &nodes {
+        for target in ["/sse?room=a&room=b", "/stream?room=b&room=a"] {
+            let mut back = Listener::open(node.address, &format!("{target}&cursor={begin}"), &[]);
+            (0..250).for_each(|n| assert_eq!(back.wait_for("message")["data"], n.to_string(), "{target}"));
+            (0..2).for_each(|_| assert_eq!(back.wait_for("joined")["recovered"], true, "{target}"));
+        }
+        let (mut cursor, mut polled) = (begin.clone(), Vec::new());
+        while polled.len() < 250 {
+            let target = format!("/poll?room=a&room=b&wait=0&cursor={cursor}");
+            let answer = request(node.address, "GET", &target, &[], "");
+            assert_eq!(answer.body["recovered"], true, "{answer:?}");
+            polled.extend(answer.body["messages"].as_array().unwrap().iter().map(|m| m["data"].clone()));
+            answer.body["cursor"].as_str().unwrap().clone_into(&mut cursor);
+        }
+        assert!(polled.iter().enumerate().all(|(n, data)| *data == n.to_string()));
+    }
+    // What comes while it is there comes from the other node too.
+    let mut back = Listener::open(nodes[1].address, "/sse?room=a&room=b", &[&header]);
+    (0..250).for_each(|_| drop(back.wait_for("message")));
+    let mut carl = Peer::connect(nodes[0].address, "/ws?name=carl");
+    publish(&mut carl, "b", "live");
+    assert_eq!(back.wait_for("message")["data"], "live");
+}
+
+#[test]
+fn while_redis_stands_still_nobody_is_cut_on_any_transport() {
+    let redis = Redis::start(DURABLE);
+    let nodes = [node(&redis), node(&redis)];
+    let mut ann = Peer::connect(nodes[0].address, "/ws?name=ann&room=talk");
+    ann.wait_for("joined");
+    let mut bob = Listener::open(nodes[1].address, "/sse?room=talk&name=bob", &[]);
+    let mut carl = Peer::connect(nodes[0].address, "/ws?name=carl&room=talk");
+    bob.wait_for("joined");
+    carl.wait_for("joined");
+    publish(&mut ann, "talk", "1");
+    redis.pause();
+    // Long enough for the connections to Redis to be given up.
+    for _ in 0..8 {
+        let refused = ann.ask(r#"{"type":"publish","id":1,"room":"talk","data":"2","key":"2"}"#);
+        assert_eq!(refused["code"], "unavailable", "{refused}");
+    }
+    redis.go_on();
+    while ann.ask(r#"{"type":"publish","id":1,"room":"talk","data":"2","key":"2"}"#)["type"] != "published" {}
+    publish(&mut ann, "talk", "3");
+    assert!(messages(&mut carl, 3).iter().map(|(_, offset)| *offset).eq(1..=3));
+    (1..=3).for_each(|n| assert_eq!(bob.wait_for("message")["offset"], n));
+}
+
+#[test]
+fn a_redis_that_is_emptied_is_told_to_the_clients_of_every_node_and_transport() {
+    let redis = Redis::start(DURABLE);
+    let nodes = [node(&redis), node(&redis)];
+    let mut ann = Peer::connect(nodes[0].address, "/ws?name=ann&room=talk");
+    let joined = ann.wait_for("joined");
+    let mut bob = Listener::open(nodes[1].address, "/sse?room=talk&name=bob", &[]);
+    bob.wait_for("joined");
+    let published = publish(&mut ann, "talk", "1");
+    bob.wait_for("message");
+    let cursor = bob.id.clone().unwrap();
+    redis.ask(&["FLUSHALL"]);
+    assert_eq!(ann.wait_for_end(), 4010);
+    assert_eq!(bob.wait_for("bye")["code"], 4010);
+    // Whoever comes back is told on whichever node.
+    for node in &nodes {
+        let mut back = Peer::connect(node.address, "/ws");
+        for since in [&joined["pos"], &published["pos"]] {
+            let joined = join(&mut back, "talk", since);
+            let told = (&joined["recovered"], &joined["reason"]);
+            assert_eq!(told, (&false.into(), &"epoch_changed".into()), "{joined}");
+        }
+        let target = format!("/sse?room=talk&cursor={cursor}");
+        let mut back = Listener::open(node.address, &target, &[]);
+        assert_eq!(back.wait_for("joined")["recovered"], false);
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use parlor_hub::socketio;
+use parlor_hub::{Hub, socketio};
 use parlor_proto::name::RoomName;
 use parlor_proto::socketio::Arguments;
 use serde::Serialize;
@@ -198,6 +198,13 @@ impl Namespace {
     /// How long a connection may be away and still be recovered; `None`: not at all.
     pub(super) fn window(&self) -> Option<Duration> {
         self.read().window
+    }
+
+    /// Whether each socket has a room of its own in the hub, named by its id: in a namespace that recovers it outlives the
+    /// connection, and where several processes are one server it is how the others reach the socket.
+    pub(super) fn has_own_rooms(&self) -> bool {
+        let is_shared = |hub: &Arc<Hub>| hub.engine().is_shared();
+        self.window().is_some() || self.shared.registry.hub().is_some_and(is_shared)
     }
 
     // ---- Everybody ----
