@@ -17,22 +17,23 @@ use crate::patient::Patient;
 /// The worker's end; the other one is a task that copies both ways until either side is over. It holds 8 KB for each
 /// direction, and its stream the rest: bridged connections are outside the targets for memory and CPU.
 pub(crate) fn bridge(stream: impl AsyncRead + AsyncWrite + Send + 'static) -> io::Result<TcpStream> {
-    let (near, far) = std::os::unix::net::UnixStream::pair()?;
-    near.set_nonblocking(true)?;
-    far.set_nonblocking(true)?;
-    tokio::spawn(carry(Box::pin(stream), UnixStream::from_std(far)?));
-    // A worker reads, writes and shuts down a stream socket; whose family it is makes no difference to these.
-    Ok(TcpStream::from(OwnedFd::from(near)))
+    let (near, far) = pair()?;
+    tokio::spawn(carry(Box::pin(stream), far));
+    Ok(near)
 }
 
 /// The worker's end, and a response's body that holds what it writes there. A peer that is gone drops the body, and so
 /// ends the worker's socket; one that does not read lets it stall.
 pub(crate) fn body() -> io::Result<(TcpStream, Body)> {
-    let (near, far) = std::os::unix::net::UnixStream::pair()?;
-    near.set_nonblocking(true)?;
-    far.set_nonblocking(true)?;
-    let body = Body::new(Written(UnixStream::from_std(far)?));
-    Ok((TcpStream::from(OwnedFd::from(near)), body))
+    let (near, far) = pair()?;
+    Ok((near, Body::new(Written(far))))
+}
+
+/// The worker's end and ours.
+fn pair() -> io::Result<(TcpStream, UnixStream)> {
+    let (near, far) = UnixStream::pair()?;
+    // A worker reads, writes and shuts down a stream socket; whose family it is makes no difference to these.
+    Ok((TcpStream::from(OwnedFd::from(near.into_std()?)), far))
 }
 
 /// What a worker writes, as the frames of a body.

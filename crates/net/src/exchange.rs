@@ -11,8 +11,9 @@ use tokio::time::timeout;
 
 use crate::application::{Answer, Answered, Exchange, Opened, Route};
 use crate::errand::{Errand, Errands, Target};
+use crate::origin::allow;
+use crate::polling;
 use crate::takeover::{Unattached, Way, attach, check_origin, config, refuse_method, refuse_with};
-use crate::{polling, stream};
 
 /// An answer is held no longer than a poll may be, and takes no longer than a request to the API.
 const PATIENCE: std::time::Duration = POLL_WAIT_MAX.saturating_add(API_TIMEOUT);
@@ -36,7 +37,7 @@ pub(crate) async fn answer(
             Ok(response) | Err(response) => *response,
         },
     };
-    stream::allow(response.headers_mut(), origin.as_ref());
+    allow(response.headers_mut(), origin.as_ref());
     response
 }
 

@@ -1,7 +1,7 @@
 //! Which pages may connect: same origin, loopback among itself, and what the operator names.
 
-use http::HeaderMap;
-use http::header::{HOST, ORIGIN};
+use http::header::{self, HOST, ORIGIN};
+use http::{HeaderMap, HeaderValue};
 
 /// The rule for the `Origin` header.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +35,14 @@ impl Origins {
         let same = !host.is_empty() && authority.eq_ignore_ascii_case(host);
         if same || self.loopback && is_loopback(authority) { Ok(()) } else { Err(origin.into()) }
     }
+}
+
+/// Lets the page that asked read the answer; its origin was checked.
+pub(crate) fn allow(answer: &mut HeaderMap, origin: Option<&HeaderValue>) {
+    let Some(origin) = origin else { return };
+    answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    answer.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    answer.append(header::VARY, HeaderValue::from_static("origin"));
 }
 
 fn is_loopback(authority: &str) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use parlor_hub::ConnectionId;
 use parlor_proto::engineio::handshake::Wanted;
 use parlor_proto::engineio::{Fault, Query};
@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::application::Route;
 use crate::engineio::{self, EngineIo};
 use crate::errand::{Ask, Errand, Errands};
+use crate::origin::allow;
 use crate::takeover::{self, Front, Role, Way};
 
 /// Answers one request of an Engine.IO route.
@@ -36,7 +37,7 @@ pub(crate) async fn answer(
             Err(fault) => refuse(fault),
         }
     };
-    allow(response.headers_mut(), origin);
+    allow(response.headers_mut(), origin.as_ref());
     response
 }
 
@@ -196,12 +197,4 @@ pub(crate) fn preflight(headers: &HeaderMap) -> Response<Body> {
         out.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted);
     }
     response
-}
-
-/// Lets the page that asked read the answer; its origin was checked.
-fn allow(headers: &mut HeaderMap, origin: Option<HeaderValue>) {
-    let Some(origin) = origin else { return };
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-    headers.append(header::VARY, HeaderValue::from_name(HeaderName::from_static("origin")));
 }

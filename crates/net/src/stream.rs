@@ -11,6 +11,7 @@ use parlor_proto::limits::STREAM_RETRY;
 use parlor_proto::{json, sse};
 
 use crate::application::{Opened, Route};
+use crate::origin::allow;
 use crate::polling;
 use crate::takeover::{self, Accepted, Role, Start, Unattached, Way};
 
@@ -111,14 +112,6 @@ pub(crate) async fn open(
     let opened = Unattached { conversation, author, format: route.format, admitted, config };
     let start = Start::Stream(stream, origin);
     Ok(Accepted { start, config, role: Role::Stream(stream), opened: Some(opened) })
-}
-
-/// Lets the page that asked read the answer; its origin was checked.
-pub(crate) fn allow(answer: &mut HeaderMap, origin: Option<&HeaderValue>) {
-    let Some(origin) = origin else { return };
-    answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-    answer.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-    answer.append(header::VARY, HeaderValue::from_static("origin"));
 }
 
 #[cfg(test)]

@@ -147,12 +147,14 @@ impl Shard {
     /// reference to them per subscriber, no lock and no allocation.
     fn fan_out(&mut self, key: RoomKey, run: &[Arc<Publication>], events: &mut Vec<Event>) {
         let Some(room) = self.rooms.get_mut(&key) else { return };
-        room.newest = run.last().and_then(newest).or(room.newest);
         let mut encoded = encode::Run::new(run, self.hub.mailboxes.len() > 1, self.hub.engine().life());
         let first =
             run.first().and_then(|publication| publication.place).map_or(u64::MAX, |place| place.offset);
-        let last = run.last().and_then(|publication| publication.position());
-        if let Some(last) = last {
+        // Behind it may stand what has no place.
+        let last = run.iter().rev().find(|publication| publication.place.is_some());
+        let last = last.and_then(|last| Some((newest(last), last.position()?)));
+        if let Some((newest, last)) = last {
+            room.newest = newest;
             room.quiet = Quiet::ended(room.given, room.passed).or(room.quiet);
             (room.passed, room.given) = (Some(last), last.offset);
         }
@@ -185,8 +187,8 @@ impl Shard {
             let slots: Vec<u32> = slots.filter(|&slot| is_cut(&self.entries, slot)).collect();
             slots.into_iter().for_each(|slot| self.cut(slot, CloseCode::SLOW, events));
         }
-        if let Some(place) = run.iter().rev().find_map(|publication| publication.place) {
-            self.reached(key, place.offset, events);
+        if let Some((_, last)) = last {
+            self.reached(key, last.offset, events);
         }
     }
 
