@@ -46,7 +46,7 @@ use self::link::Link;
 use self::read::{What, head_of, page_of, read_log};
 use self::scripts::{Names, Script};
 pub use self::settings::Settings;
-use self::settings::{QUEUED, QUEUED_BYTES};
+use self::settings::{QUEUED, QUEUED_BYTES, TOLD_BYTES};
 use self::wire::Value;
 
 /// The engine of one of several nodes.
@@ -285,6 +285,25 @@ impl Engine for RedisEngine {
 
     fn present(&self, room: &RoomName, who: &Author, here: bool) {
         self.shared.inbox.present(room, who, here);
+    }
+
+    fn tell(&self, node: Option<u64>, bytes: Vec<u8>) -> Result<(), Refusal> {
+        if bytes.len() > TOLD_BYTES {
+            return Err(Refusal::too_large("what the other nodes are told", bytes.len(), TOLD_BYTES));
+        }
+        self.shared.inbox.push(Job::Tell { node, bytes });
+        Ok(())
+    }
+
+    fn others(&self, done: Done<Vec<u64>>) {
+        let own = self.shared.node;
+        // One that has ended is there with a 0 until another has taken back what it had said.
+        let args = ["1", "+inf"].map(|text| text.as_bytes().to_vec()).to_vec();
+        let ask = (Verb::Plain("ZRANGEBYSCORE"), vec![self.shared.names.nodes()], args);
+        self.ask(ask, done, move |value| {
+            let nodes = value.list()?.iter().map(|node| entry::hex(node.text()?));
+            Some(nodes.collect::<Option<Vec<_>>>()?.into_iter().filter(|node| *node != own).collect())
+        });
     }
 
     fn records(&self) -> &dyn Records {

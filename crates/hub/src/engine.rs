@@ -24,6 +24,10 @@ pub trait Door: Send + Sync {
     fn epoch_changed(&self, room: &RoomName, epoch: Epoch);
     /// Who is in a room on other nodes; `now` is milliseconds since 1970. Not called by engines of one node.
     fn present(&self, _room: &RoomName, _elsewhere: Elsewhere, _now: u64) {}
+    /// Another node says something, by [`Engine::tell`]. `false`: no Parlor can have said it.
+    fn told(&self, _node: u64, _bytes: &[u8]) -> bool {
+        true
+    }
 }
 
 /// Who is in a room on other nodes. Each node is a number.
@@ -203,6 +207,20 @@ pub trait Engine: Send + Sync {
     /// An account has its first connection of this node in the room, or no longer has one: other nodes' hubs are told by
     /// [`Door::present`], also when this node is killed. Engines of one node may ignore it.
     fn present(&self, _room: &RoomName, _who: &Author, _here: bool) {}
+
+    /// Tells the other nodes something, or one of them; they hear it by [`Door::told`], at most once, and what is said
+    /// while the store is away is lost. Engines of one node have nobody to tell.
+    ///
+    /// # Errors
+    /// `too_large`.
+    fn tell(&self, _node: Option<u64>, _bytes: Vec<u8>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// The other nodes that live.
+    fn others(&self, done: Done<Vec<u64>>) {
+        done(Ok(Vec::new()));
+    }
 
     /// Small values for everything else that must last.
     fn records(&self) -> &dyn Records;

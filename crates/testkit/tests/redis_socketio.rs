@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parlor::socketio::Reply;
 use parlor::testing::{SocketIoClient, TestServer};
-use parlor::{Ack, Data, Namespace, Server, Socket};
+use parlor::{Ack, Binary, Data, Namespace, Server, Socket};
 use parlor_engines::RedisEngine;
 use parlor_engines::redis::Settings;
+use parlor_hub::Engine;
 use parlor_testkit::redis::{DURABLE, Redis};
 use serde_json::{Value, json};
 
@@ -157,6 +159,88 @@ async fn whoever_has_left_for_good_is_new_on_every_node() {
         let ann = node.server.socket_io("/chat").recover(first.clone()).connect().await;
         assert!(!ann.recovered());
     }
+}
+
+/// An application whose nodes tell each other who they are, unless they do not listen.
+async fn talker(engine: Option<RedisEngine>, name: &'static str) -> Node {
+    let mut app = Server::new();
+    if let Some(engine) = engine {
+        app.engine(Arc::new(engine));
+    }
+    let mut namespace = app.namespace("/chat");
+    if name != "deaf" {
+        namespace = namespace
+            .on_server_side("who", move |(n, bytes): (u32, Binary)| async move { (name, n + 1, bytes) })
+            .on_server_side("never", |(): ()| std::future::pending::<()>());
+    }
+    Node { server: TestServer::start(app).await, namespace }
+}
+
+#[tokio::test]
+async fn a_namespace_asks_itself_on_all_other_nodes() {
+    let redis = Redis::start(&[]);
+    let engine = || Some(RedisEngine::open(Settings::parse(&redis.url()).unwrap()).unwrap());
+    let nodes = [talker(engine(), "a").await, talker(engine(), "b").await, talker(engine(), "c").await];
+    let _deaf = talker(engine(), "deaf").await;
+    let ask = async |from: &Node, event: &str, timeout| {
+        let data = (7, Binary(vec![0, 255].into()));
+        from.namespace.server_side_emit_with_ack(event, &data, timeout).await.unwrap()
+    };
+    for (node, others) in nodes.iter().zip([["b", "c"], ["a", "c"], ["a", "b"]]) {
+        // Who has just begun may not listen yet; whoever answers does.
+        let answers = loop {
+            let answers = ask(node, "who", Duration::from_secs(2)).await;
+            if answers.replies.len() == 2 {
+                break answers;
+            }
+        };
+        let read = |reply: &Reply| reply.read::<(String, u32, Binary)>().unwrap();
+        let mut said: Vec<_> = answers.replies.iter().map(read).collect();
+        said.sort_by(|a, b| a.0.cmp(&b.0));
+        assert_eq!(answers.missing, 0);
+        assert_eq!(said, others.map(|name| (name.to_owned(), 8, Binary(vec![0, 255].into()))));
+    }
+    let answers = nodes[0].namespace.server_side_emit_with_ack("never", &(), Duration::from_millis(50));
+    let answers = answers.await.unwrap();
+    assert_eq!((answers.replies.len(), answers.missing), (0, 2));
+    let answers = ask(&nodes[0], "nobody listens", Duration::from_secs(60)).await;
+    assert_eq!((answers.replies.len(), answers.missing), (0, 0));
+
+    let alone = talker(None, "alone").await;
+    alone.namespace.server_side_emit("who", &()).await.unwrap();
+    let answers = ask(&alone, "who", Duration::from_secs(60)).await;
+    assert_eq!((answers.replies.len(), answers.missing), (0, 0));
+}
+
+#[tokio::test]
+async fn an_event_for_the_other_nodes_is_heard_there_and_hostile_bytes_are_not() {
+    let redis = Redis::start(&[]);
+    let engine = Arc::new(RedisEngine::open(Settings::parse(&redis.url()).unwrap()).unwrap());
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let mut app = Server::new();
+    app.engine(Arc::clone(&engine) as Arc<dyn Engine>);
+    app.namespace("/chat").on_server_side("ready", async |(): ()| true).on_server_side(
+        "tell",
+        move |text: String| {
+            let told = told.clone();
+            async move { told.send(text).unwrap() }
+        },
+    );
+    let there = TestServer::start(app).await;
+    let here = talker(Some(RedisEngine::open(Settings::parse(&redis.url()).unwrap()).unwrap()), "a").await;
+    let ready = || here.namespace.server_side_emit_with_ack("ready", &(), Duration::from_secs(2));
+    while ready().await.unwrap().replies.is_empty() {}
+    let hostile: [&[u8]; 4] = [
+        b"t1 00000000000000ff\n\x80\x04pickle",
+        b"t1 00000000000000ff\n{\"type\":\"event\",\"namespace\":\"/chat\",\"event\":\"tell\",\"id\":null,\"data\":{\"json\":\"[\"}}",
+        b"t1 xx\n",
+        b"t1 00000000000000ff",
+    ];
+    hostile.iter().for_each(|bytes| redis.publish("{parlor}:told", bytes));
+    here.namespace.server_side_emit("tell", &"hi").await.unwrap();
+    let text = tokio::time::timeout(Duration::from_secs(20), heard.recv()).await.unwrap();
+    assert_eq!((text.as_deref(), engine.dropped()), (Some("hi"), hostile.len() as u64));
+    drop(there);
 }
 
 #[tokio::test]

@@ -30,6 +30,11 @@ pub(super) enum Job {
         done: Done<Published>,
     },
     Ask(Ask),
+    /// Something for the other nodes, or one of them.
+    Tell {
+        node: Option<u64>,
+        bytes: Vec<u8>,
+    },
 }
 
 /// A question, or a record to be written: one command and what is done with the answer.
@@ -56,6 +61,8 @@ impl Job {
         match self {
             Job::Publish { done, .. } | Job::Pass { done, .. } => done(Err(refusal)),
             Job::Ask(ask) => (ask.answer)(Err(refusal)),
+            // It was promised to nobody.
+            Job::Tell { .. } => {}
         }
     }
 
@@ -63,6 +70,7 @@ impl Job {
         512 + match self {
             Job::Publish { draft, .. } | Job::Pass { draft, .. } => draft.data.len() + draft.event.len(),
             Job::Ask(ask) => ask.args.iter().map(Vec::len).sum(),
+            Job::Tell { bytes, .. } => bytes.len(),
         }
     }
 }

@@ -257,7 +257,10 @@ impl Link {
     /// What a new connection has to be told: which channels are wanted, and what is to be compared.
     fn open(&mut self, session: &mut Session) {
         let names = &self.shared.names;
-        session.command(&[b"SUBSCRIBE", names.direct().as_bytes()]);
+        let own = entry::hex_of(self.shared.node);
+        let channels = [names.direct(), names.told(None), names.told(Some(&own))];
+        let [direct, told, told_own] = channels.each_ref().map(String::as_bytes);
+        session.command(&[b"SUBSCRIBE", direct, told, told_own]);
         let rooms: Vec<RoomName> = self.follows.rooms().cloned().collect();
         for rooms in rooms.chunks(CHECK_ROOMS) {
             let channels: Vec<String> = rooms.iter().map(|room| names.channel(room)).collect();
@@ -398,6 +401,7 @@ impl Link {
             session.jobs += 1;
             match job {
                 Job::Ask(ask) => session.send_ask(ask, deadline),
+                Job::Tell { node, bytes } => self.tell(session, node, &bytes),
                 Job::Pass { draft, now, done } => self.pass(session, draft, now, done, deadline),
                 Job::Publish { draft, keep, now, done } => {
                     self.publish(session, draft, keep, now, done, deadline);

@@ -98,6 +98,11 @@ impl Names {
         self.of("l", node)
     }
 
+    /// The channel of what a node tells all others, or one.
+    pub(super) fn told(&self, node: Option<&str>) -> String {
+        node.map_or_else(|| format!("{}:told", self.prefix), |node| self.of("told", node))
+    }
+
     /// The nodes, by the time until which they live.
     pub(super) fn nodes(&self) -> String {
         format!("{}:nodes", self.prefix)

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use parlor_hub::policy::Ack;
-use parlor_proto::limits::PAGE_BYTES;
+use parlor_proto::limits::{PAGE_BYTES, SOCKETIO_PAYLOAD};
 
 use super::address::Address;
 
@@ -37,6 +37,9 @@ pub(super) const FILLS: usize = 32;
 /// Nobody waits longer than this for a room whose log cannot be read though Redis answers: its subscribers are told that
 /// they have lost their position. Longer than a connection may be silent.
 pub(super) const STUCK: Duration = Duration::from_secs(5);
+
+/// The longest that a node tells others: an event of the largest data, its bytes in base64.
+pub(super) const TOLD_BYTES: usize = 3 * SOCKETIO_PAYLOAD;
 
 /// What one attempt to connect may take, greeting and scripts included.
 pub(super) const CONNECT: Duration = Duration::from_secs(5);

@@ -107,6 +107,14 @@ impl Link {
             }
             return;
         }
+        if let (Some(channel), Some(bytes)) = (channel.text(), bytes.bytes())
+            && bytes.starts_with(b"t1 ")
+        {
+            if !self.heard_told(channel, bytes) {
+                self.drop_hostile("what a node says");
+            }
+            return;
+        }
         let names = &self.shared.names;
         let is_direct = channel.text().is_some_and(|channel| channel == names.direct());
         let spread = bytes.bytes().and_then(decode_spread).filter(|spread| {
@@ -125,6 +133,28 @@ impl Link {
             Some(_) => self.arrive(session, spread.publication),
             None => self.hand_passing(spread.publication),
         }
+    }
+
+    /// `t1 NODE`, a line's end and what it says. `false`: it is something else.
+    fn heard_told(&self, channel: &str, bytes: &[u8]) -> bool {
+        let (names, own) = (&self.shared.names, entry::hex_of(self.shared.node));
+        let is_ours = channel == names.told(None) || channel == names.told(Some(&own));
+        let Some((line, said)) = bytes.split_at_checked(20).filter(|_| is_ours) else { return false };
+        let line =
+            std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix("t1 ")?.strip_suffix('\n'));
+        match line.and_then(entry::hex) {
+            Some(node) if node == self.shared.node => true,
+            Some(node) => self.door.told(node, said),
+            None => false,
+        }
+    }
+
+    /// Tells the other nodes, or one.
+    pub(super) fn tell(&self, session: &mut Session, node: Option<u64>, bytes: &[u8]) {
+        let own = entry::hex_of(self.shared.node);
+        let channel = self.shared.names.told(node.map(entry::hex_of).as_deref());
+        let said = [format!("t1 {own}\n").as_bytes(), bytes].concat();
+        session.ask(Pending::Given, &[b"PUBLISH", channel.as_bytes(), &said]);
     }
 
     /// The newest number that the store has given out, asked at the beginning of a connection.
