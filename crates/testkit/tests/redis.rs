@@ -209,7 +209,7 @@ fn what_is_missed_in_several_rooms_is_delivered_in_the_order_of_the_store() {
     let mut expected = Vec::new();
     let mut publish = |n: usize| {
         // Some rooms have more than a page, one nearly nothing.
-        let room = ROOMS[if n % 97 == 0 { 4 } else { (n * n / 3) % 4 }];
+        let room = ROOMS[if n.is_multiple_of(97) { 4 } else { (n * n / 3) % 4 }];
         here.publish(room, STORED, &n.to_string());
         expected.push(n.to_string());
     };

@@ -7,34 +7,32 @@
 mod answers;
 mod order;
 mod presence;
+mod session;
 mod spread;
 
 use std::collections::{HashMap, VecDeque};
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
-use parlor_hub::engine::{Done, Door, Head, Published};
+use bytes::BytesMut;
+use parlor_hub::engine::{Done, Door, Published};
 use parlor_hub::policy::{Ack, Log, Retention};
 use parlor_hub::publication::{Author, Draft, Publication};
 use parlor_hub::window::Window;
 use parlor_proto::limits::{KEY_WINDOW, PAGE_MESSAGES};
 use parlor_proto::name::RoomName;
-use tokio::net::TcpStream;
 
+use self::session::{Broken, Pending, Sent, Session, lost};
 use self::spread::Directs;
-use super::connect::{Clock, Connected, connect};
+use super::connect::{Connected, connect};
 use super::entry;
 use super::follow::{Follows, Want};
 use super::hold::Hold;
-use super::job::{Ask, Job, Verb, Waiting, Wish, unavailable};
+use super::job::{Job, Waiting, Wish, unavailable};
 use super::read::{What, read_log};
-use super::scripts::{Hashes, Script};
-use super::settings::{
-    CHECK_ROOMS, HELD_BYTES, IDLE_ROOM, IN_FLIGHT, OUT_BYTES, RECONNECT, RECONNECT_MAX, RENEW, SILENCES,
-};
+use super::scripts::Script;
+use super::settings::{CHECK_ROOMS, HELD_BYTES, IDLE_ROOM, RECONNECT, RECONNECT_MAX, RENEW, SILENCES};
 use super::{Shared, life_of, wire};
 
 /// How often those who wait are looked at: what is left of the second that they are promised.
@@ -61,92 +59,6 @@ pub(super) struct Link {
     /// Only makes marks: what was seen is remembered by Redis.
     window: Window,
     store: Option<[u8; 16]>,
-}
-
-/// One connection and what is on its way.
-struct Session {
-    stream: TcpStream,
-    input: BytesMut,
-    out: BytesMut,
-    hashes: Hashes,
-    clock: Clock,
-    /// What was asked and not answered, in order.
-    pending: VecDeque<Sent>,
-    /// Jobs among them, and pages of rooms that are behind.
-    jobs: usize,
-    fills: usize,
-    /// A connection that says nothing for so long is given up.
-    silence: Duration,
-}
-
-/// Something that is not answered yet.
-struct Sent {
-    pending: Pending,
-    at: Instant,
-    /// Until when somebody waits for it.
-    deadline: Instant,
-}
-
-/// What an answer is for. Who has waited too long is told so and taken out; the answer, if it comes, counts all the
-/// same: what Redis has stored is delivered.
-enum Pending {
-    Publish {
-        publication: Publication,
-        ack: Ack,
-        done: Option<Done<Published>>,
-    },
-    Pass {
-        publication: Publication,
-        done: Option<Done<Published>>,
-    },
-    Ask(Ask),
-    Check {
-        room: RoomName,
-        known: Option<Head>,
-    },
-    Fill {
-        room: RoomName,
-        after: u64,
-    },
-    Directs {
-        after: u64,
-    },
-    /// Who is in a room on other nodes.
-    Present {
-        room: RoomName,
-    },
-    Lease,
-    Seq,
-    Time,
-    Store,
-    /// Nobody needs it.
-    Nothing,
-    /// The same, and it was a job.
-    Given,
-}
-
-impl Pending {
-    fn is_job(&self) -> bool {
-        matches!(self, Pending::Publish { .. } | Pending::Pass { .. } | Pending::Ask(_) | Pending::Given)
-    }
-
-    fn refuse(self) {
-        match self {
-            Pending::Publish { done: Some(done), .. } | Pending::Pass { done: Some(done), .. } => {
-                done(Err(unavailable()));
-            }
-            Pending::Ask(ask) => (ask.answer)(Err(unavailable())),
-            _ => {}
-        }
-    }
-}
-
-/// Why a connection is given up.
-#[derive(Debug)]
-enum Broken {
-    /// Nothing more is wanted of it.
-    Stopped,
-    Lost(String),
 }
 
 impl Link {
@@ -496,111 +408,6 @@ impl Link {
             tracing::warn!(dropped = before + 1, what, "dropped what no Parlor can have written");
         }
     }
-}
-
-impl Session {
-    fn has_room(&self) -> bool {
-        self.jobs < IN_FLIGHT && self.out.len() < OUT_BYTES
-    }
-
-    /// A command whose answer comes like what is spread, beside the others.
-    fn command(&mut self, parts: &[&[u8]]) {
-        wire::command(&mut self.out, parts);
-    }
-
-    fn ask(&mut self, pending: Pending, parts: &[&[u8]]) {
-        self.command(parts);
-        self.sent(pending, self.deadline());
-    }
-
-    /// Until when an answer is waited for that nobody but the engine wants.
-    fn deadline(&self) -> Instant {
-        Instant::now() + self.silence
-    }
-
-    fn sent(&mut self, pending: Pending, deadline: Instant) {
-        self.pending.push_back(Sent { pending, at: Instant::now(), deadline });
-    }
-
-    fn script(
-        &mut self,
-        pending: Pending,
-        deadline: Instant,
-        script: Script,
-        keys: &[String],
-        args: &[&[u8]],
-    ) {
-        let count = keys.len().to_string();
-        let hash = script.hash(&self.hashes).to_owned();
-        let mut parts: Vec<&[u8]> = vec![b"EVALSHA", hash.as_bytes(), count.as_bytes()];
-        parts.extend(keys.iter().map(String::as_bytes));
-        parts.extend(args);
-        self.command(&parts);
-        self.sent(pending, deadline);
-    }
-
-    fn send_ask(&mut self, ask: Ask, deadline: Instant) {
-        let count = ask.keys.len().to_string();
-        let mut parts: Vec<&[u8]> = match ask.verb {
-            Verb::Script(script) => {
-                vec![b"EVALSHA", script.hash(&self.hashes).as_bytes(), count.as_bytes()]
-            }
-            Verb::Plain(verb) => vec![verb.as_bytes()],
-        };
-        parts.extend(ask.keys.iter().map(String::as_bytes));
-        parts.extend(ask.args.iter().map(Vec::as_slice));
-        wire::command(&mut self.out, &parts);
-        self.sent(Pending::Ask(ask), deadline);
-    }
-
-    /// Tells those who have waited long enough.
-    fn expire(&mut self, now: Instant) -> Result<(), Broken> {
-        if self.pending.front().is_some_and(|oldest| oldest.at + self.silence <= now) {
-            return Err(Broken::Lost("it does not answer".to_owned()));
-        }
-        for sent in self.pending.iter_mut().filter(|sent| sent.deadline <= now) {
-            match &mut sent.pending {
-                Pending::Publish { done, .. } | Pending::Pass { done, .. } => {
-                    if let Some(done) = done.take() {
-                        done(Err(unavailable()));
-                    }
-                }
-                Pending::Ask(_) => {
-                    // Its answer is counted as that of a job.
-                    let asked = std::mem::replace(&mut sent.pending, Pending::Given);
-                    asked.refuse();
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&mut self) -> Result<(), Broken> {
-        while !self.out.is_empty() {
-            match self.stream.try_write(&self.out) {
-                Ok(n) => self.out.advance(n),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(lost(error)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether anything came.
-    fn read(&mut self) -> Result<bool, Broken> {
-        self.input.reserve(64 * 1024);
-        match self.stream.try_read_buf(&mut self.input) {
-            Ok(0) => Err(Broken::Lost("the connection was closed".to_owned())),
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(lost(error)),
-        }
-    }
-}
-
-fn lost(error: std::io::Error) -> Broken {
-    Broken::Lost(error.to_string())
 }
 
 /// 64 bits that nobody can guess. Without a source of entropy the engine would not have been opened.

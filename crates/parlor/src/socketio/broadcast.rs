@@ -89,7 +89,8 @@ impl Broadcast {
         }
     }
 
-    /// Emits and asks everybody for an ack; waits until all have answered or left, or the time is over.
+    /// Emits and asks everybody for an ack; waits until all have answered or left, or the time is over. Clients of other
+    /// nodes hear it without being asked.
     ///
     /// # Errors
     /// The event cannot be written. Clients that do not answer are counted in [`Answers::missing`].
