@@ -85,6 +85,14 @@ pub enum Received {
 }
 
 impl Socket {
+    /// Connects to an address such as `ws://localhost:8765`, with the usual options.
+    ///
+    /// # Errors
+    /// The address is none, or as [`Socket::open`].
+    pub async fn connect(address: &str) -> Result<Self, Error> {
+        Socket::open(&Address::parse(address)?, &SocketOptions::default()).await
+    }
+
     /// Connects and shakes hands.
     ///
     /// # Errors
@@ -111,7 +119,25 @@ impl Socket {
         }
     }
 
-    /// The same; `None` when nothing has arrived, but all that was queued is written.
+    /// The next text, for programs that take nothing else; `None` when the other side has closed with 1000. Dropping the
+    /// future loses nothing.
+    ///
+    /// # Errors
+    /// [`Error::Ended`]: the connection ended in any other way.
+    pub async fn recv_text(&mut self) -> Result<Option<String>, Error> {
+        loop {
+            match self.recv().await {
+                Received::Text(text) => return Ok(Some(text)),
+                Received::Binary(_) | Received::Alive => {}
+                Received::Closed { code: 1000, .. } => return Ok(None),
+                Received::Closed { code, reason } => {
+                    return Err(Error::Ended { code, reason, retry_after: None });
+                }
+            }
+        }
+    }
+
+    /// The same as [`Socket::recv`]; `None` when nothing has arrived, but all that was queued is written.
     pub(crate) async fn recv_or_drain(&mut self) -> Option<Received> {
         let queued = self.queued() > 0;
         while self.received.is_empty() {

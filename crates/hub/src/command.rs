@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parlor_proto::name::RoomName;
 
 use crate::encode::WireFormat;
-use crate::engine::{Begin, Head, Lost, Page, Published};
+use crate::engine::{Begin, Head, Lost, Page, Published, Range};
 use crate::publication::{Author, Delivery, Form, Publication};
 
 /// Chosen by whoever gives a command, and given back with its reply.
@@ -28,7 +28,7 @@ pub enum Command {
     },
     History {
         room: RoomName,
-        range: crate::engine::Range,
+        range: Range,
         limit: u32,
     },
     Members {
@@ -66,7 +66,7 @@ pub enum Reply {
     Published { room: RoomName, published: Published },
     Joined(Joined),
     Left { room: RoomName },
-    History { room: RoomName, page: Page },
+    History { room: RoomName, range: Range, page: Page },
     Members { room: RoomName, members: Members },
     Rooms { rooms: Vec<RoomInfo>, more: bool },
 }

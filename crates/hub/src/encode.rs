@@ -34,12 +34,12 @@ pub enum WireFormat {
     MsgpackOffset = 6,
     /// The native protocol's objects as events of Socket.IO, named by their `type`.
     SocketIoNative = 7,
-    /// The same with a place behind those that are publications of a log, for clients that can be recovered.
-    SocketIoNativeOffset = 10,
     /// `Raw` as messages of Engine.IO 4: a digit stands in front of text.
     EngineIo = 8,
     /// `Raw` as messages of Engine.IO 3: in front of bytes too.
     EngineIoV3 = 9,
+    /// `SocketIoNative` with a place behind those that are publications of a log, for clients that can be recovered.
+    SocketIoNativeOffset = 10,
     /// The native objects as server-sent events, with the cursor as their id.
     Sse = 11,
     /// The same without an id: what the client's place must not move by.
@@ -178,7 +178,8 @@ pub fn entry(publication: &Publication) -> native::Entry<'_> {
     entry_with(publication, publication.json())
 }
 
-fn entry_with<'p>(publication: &'p Publication, data: &'p str) -> native::Entry<'p> {
+/// The same with other data.
+pub fn entry_with<'p>(publication: &'p Publication, data: &'p str) -> native::Entry<'p> {
     match (&publication.author, &publication.to) {
         (Some(from), Some(to)) => native::Entry::Direct(native::Direct {
             from: member(from),

@@ -36,6 +36,8 @@ pub(crate) struct CatchingUp {
     pub(crate) slot: u32,
     ticket: Option<Ticket>,
     state: State,
+    /// There is more to read than a page. What is published elsewhere does not wait for that.
+    is_long: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,11 +48,31 @@ enum State {
     Reading(u64),
     /// It has read this message before the door delivered it; it goes live when the door does.
     Waiting(u64),
+    /// It has everything up to here, and waits for other rooms of its connection.
+    Held(u64),
 }
 
 impl CatchingUp {
     pub(crate) fn new(slot: u32, ticket: Ticket) -> CatchingUp {
-        CatchingUp { slot, ticket: Some(ticket), state: State::Asked }
+        CatchingUp { slot, ticket: Some(ticket), state: State::Asked, is_long: false }
+    }
+
+    /// What is published in the room waits for the connection.
+    pub(crate) fn held(slot: u32, after: u64) -> CatchingUp {
+        CatchingUp { slot, ticket: None, state: State::Held(after), is_long: false }
+    }
+
+    /// The place behind which it waits.
+    pub(crate) fn held_after(&self) -> Option<u64> {
+        match self.state {
+            State::Held(after) => Some(after),
+            _ => None,
+        }
+    }
+
+    /// Whether what is published in other rooms waits until this one is live.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.held_after().is_none() && !self.is_long
     }
 }
 
@@ -86,8 +108,9 @@ impl Shard {
                 }
                 let engine = Arc::clone(self.hub.engine());
                 let name = room.clone();
-                let done =
-                    Box::new(move |page: Result<_, _>| reply(page.map(|page| Reply::History { room, page })));
+                let done = Box::new(move |page: Result<_, _>| {
+                    reply(page.map(|page| Reply::History { room, range, page }));
+                });
                 engine.history(&name, policy, range, limit.clamp(1, PAGE_MESSAGES as u32), done);
             }
             Command::Members { room } => {
@@ -147,6 +170,9 @@ impl Shard {
             );
             return Ok(());
         }
+        if self.format_in(connection.slot(), key) == WireFormat::SocketIoNativeOffset {
+            self.hold(connection);
+        }
         let mailbox = Arc::clone(self.hub.mailbox(self.worker));
         let done =
             Box::new(move |result| mailbox.push(Mail::Resumed { connection, room: key, ticket, result }));
@@ -193,12 +219,13 @@ impl Shard {
         };
         let last = messages.last().and_then(|publication| publication.place).map(|place| place.offset);
         let after = last.unwrap_or(resumed.head.offset);
-        waiting.state = State::Reading(after);
+        (waiting.state, waiting.is_long) = (State::Reading(after), more);
         let members = self.hub.members(&name);
         let joined = Joined { room: name, head: Some(resumed.head), lost, messages, members };
         events.push(Event::Reply { connection, ticket, result: Ok(Reply::Joined(joined)) });
         if more {
             self.hungry.push((connection.slot(), key));
+            self.release(connection.slot());
         } else {
             self.arrive(connection, key, after);
         }
@@ -213,8 +240,11 @@ impl Shard {
             let Some(connection) = self.connection(slot) else { continue };
             let Some(room) = self.rooms.get(&key) else { continue };
             let waiting = room.catching_up.iter().find(|waiting| waiting.slot == slot);
-            let Some(State::Reading(after)) = waiting.map(|waiting| waiting.state) else { continue };
-            if self.outbox(slot).is_some_and(|outbox| !outbox.is_empty()) {
+            let Some(waiting) = waiting else { continue };
+            let State::Reading(after) = waiting.state else { continue };
+            // What is held back does not fill the outbox.
+            let is_held = self.is_held(slot) && waiting.is_awaited();
+            if !is_held && self.outbox(slot).is_some_and(|outbox| !outbox.is_empty()) {
                 self.hungry.push((slot, key));
                 continue;
             }
@@ -245,6 +275,7 @@ impl Shard {
             return;
         }
         // What was promised can no longer be given: say so and end, never skip.
+        let is_awaited = waiting.is_awaited();
         let page = match result {
             Ok(page) if page.first <= after + 1 => page,
             _ => return self.cut(slot, CloseCode::POSITION_LOST, events),
@@ -252,8 +283,12 @@ impl Shard {
         let last = page.messages.last().and_then(|publication| publication.place);
         let after = last.map_or(after, |place| place.offset);
         waiting.state = State::Reading(after);
-        let format = self.format_in(slot, key).replayed();
-        self.send_publications(slot, format, &page.messages);
+        if is_awaited && self.is_held(slot) {
+            self.fill_in(slot, &page.messages, events);
+        } else {
+            let format = self.format_in(slot, key).replayed();
+            self.send_publications(slot, format, &page.messages);
+        }
         if page.more {
             self.hungry.push((slot, key));
         } else {

@@ -1,6 +1,7 @@
 //! `Shard`: one worker's connections and their outboxes. A plain struct that nobody else touches.
 
 mod fan_out;
+mod held;
 mod places;
 
 use std::collections::HashMap;
@@ -26,6 +27,9 @@ use parlor_proto::codes::{CloseCode, Refusal};
 use parlor_proto::limits::RESUME_MAX;
 use parlor_proto::position::Position;
 
+use fan_out::selects;
+use held::Held;
+
 /// A worker's share of the hub.
 #[derive(Debug)]
 pub struct Shard {
@@ -42,6 +46,8 @@ pub struct Shard {
     dirty: Vec<u32>,
     /// Connections that wait for their outbox to drain before the next page of a replay.
     pub(crate) hungry: Vec<(u32, RoomKey)>,
+    /// What waits for connections that are on their way into a room.
+    held: FxHashMap<u32, Held>,
     mails: Vec<Mail>,
     replies: Vec<Mail>,
     run: Vec<Arc<Publication>>,
@@ -163,6 +169,7 @@ impl Shard {
             users: HashMap::new(),
             dirty: Vec::new(),
             hungry: Vec::new(),
+            held: FxHashMap::default(),
             mails: Vec::new(),
             replies: Vec::new(),
             run: Vec::new(),
@@ -235,7 +242,9 @@ impl Shard {
         entry.left = true;
         // It may be done a second time, when there is nothing to leave any more.
         entry.heard.extend(heard);
-        for joined in std::mem::take(&mut entry.rooms) {
+        let rooms = std::mem::take(&mut entry.rooms);
+        self.held.remove(&id.slot());
+        for joined in rooms {
             self.remove_subscriber(id.slot(), &joined, now);
         }
         let Some(author) = self.entry_mut(id).and_then(|entry| entry.author.take()) else { return };

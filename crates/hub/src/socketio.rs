@@ -120,7 +120,7 @@ pub fn native_event(object: &[u8]) -> Bytes {
 }
 
 /// The same with attachments, for which placeholders stand in the object, and a place.
-pub(crate) fn native_event_with(object: &[u8], attachments: &[Bytes], place: Option<&str>) -> Bytes {
+pub fn native_event_with(object: &[u8], attachments: &[Bytes], place: Option<&str>) -> Bytes {
     let kind = object.strip_prefix(b"{\"type\":\"").unwrap_or_default();
     let kind = &kind[..kind.iter().position(|&byte| byte == b'"').unwrap_or(0)];
     let (name, object) = (String::from_utf8_lossy(kind), String::from_utf8_lossy(object));

@@ -54,7 +54,9 @@ pub(crate) async fn accept(
                 tokio::spawn(async move {
                     let _places = (place, arrived);
                     let clock = front.clock.clone();
-                    clock.watch(serve(stream, peer, front, errands, stopping)).await;
+                    // Boxed, because what is handed on would lie in the task three times. Tasks leave holes between what
+                    // stays of their connections.
+                    clock.watch(Box::pin(serve(stream, peer, front, errands, stopping))).await;
                 });
             }
             // The peer was gone before it was accepted.

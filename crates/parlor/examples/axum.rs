@@ -26,42 +26,43 @@ impl Hall {
         let said = self.0.to("hall").send(message).await;
         said.map_or(StatusCode::SERVICE_UNAVAILABLE, |()| StatusCode::NO_CONTENT)
     }
-
-    async fn visit(self: Arc<Self>, mut socket: WebSocket) {
-        socket.join("hall").expect("one room is not too many");
-        while let Some(message) = socket.recv().await {
-            if self.say(&message).await != StatusCode::NO_CONTENT {
-                return socket.close(1013, "try again");
-            }
-        }
-    }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
     let mut server = Server::new();
     let hall = Arc::new(Hall(server.rooms(), AtomicU64::new(0)));
-    let same = Arc::clone(&hall);
+    let here = Arc::clone(&hall);
+    server.route("/ws", move |socket| visit(socket, Arc::clone(&here)));
     server.state(Arc::clone(&hall)).page("/", include_str!("axum.html"));
-    server.route("/ws", move |socket| Arc::clone(&same).visit(socket));
-    server.namespace("/").on_connect(async |socket: Socket| drop(socket.join("hall"))).on(
-        "say",
-        async |hall: parlor::State<Arc<Hall>>, Data(text): Data<String>, ack: Ack| {
-            ack.send(&hall.say(&text.into()).await.as_u16());
-        },
-    );
+    let everybody = server.namespace("/").on_connect(async |socket: Socket| drop(socket.join("hall")));
+    everybody.on("say", async |hall: parlor::State<Arc<Hall>>, Data(text): Data<String>, ack: Ack| {
+        ack.send(&hall.say(&text.into()).await.as_u16());
+    });
     let (realtime, running) = server.mount()?;
-    let look = |State(hall): State<Arc<Hall>>| async move {
+    let look = async |State(hall): State<Arc<Hall>>| {
         Json(json!({ "here": hall.0.count("hall"), "said": hall.1.load(Relaxed) }))
     };
     // As JSON, what is said may not come from another site's page without asking.
     let say = async |State(hall): State<Arc<Hall>>, Json(text): Json<String>| hall.say(&text.into()).await;
-    let application = Router::new().route("/hall", get(look)).route("/say", post(say)).with_state(hall);
-    let nothing = async || (StatusCode::NOT_FOUND, "这里什么也没有\n");
-    let application = application.merge(realtime).fallback(nothing);
+    let application = Router::new()
+        .route("/hall", get(look))
+        .route("/say", post(say))
+        .with_state(hall)
+        .merge(realtime)
+        .fallback(async || (StatusCode::NOT_FOUND, "这里什么也没有\n"));
     let listener = tokio::net::TcpListener::bind(Options::parse().listen).await?;
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, application.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(running.stop_after(async { drop(tokio::signal::ctrl_c().await) }))
+        .with_graceful_shutdown(running.stop_when_told())
         .await
+}
+
+async fn visit(mut socket: WebSocket, hall: Arc<Hall>) {
+    socket.join("hall").expect("one room is not too many");
+    while let Some(message) = socket.recv().await {
+        if hall.say(&message).await != StatusCode::NO_CONTENT {
+            return socket.close(1013, "try again");
+        }
+    }
 }

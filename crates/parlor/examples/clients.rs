@@ -1,12 +1,10 @@
 //! The Rust client against the other programs: a question and its answer, a consumer that stays, and Socket.IO.
 
 use std::error::Error;
-use std::io::BufRead;
 
 use clap::Parser;
-use parlor_client::{Address, Received, Socket, SocketIo, SocketIoEvent, SocketIoEvents, SocketOptions};
+use parlor_client::{Socket, SocketIo, SocketIoEvent, SocketIoEvents};
 use serde_json::json;
-use tokio::sync::mpsc;
 
 #[derive(Parser)]
 enum Options {
@@ -31,38 +29,31 @@ enum Options {
 
 type Outcome = Result<(), Box<dyn Error>>;
 
-fn main() -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        match Options::parse() {
-            Options::Hello { name, server } => hello(&name, &server).await,
-            Options::Push { server } => push(&server).await,
-            Options::Socketio { username, server } => socketio(&username, server).await,
-        }
-    })
-}
-
-async fn hello(name: &str, server: &str) -> Outcome {
-    let mut socket = Socket::open(&Address::parse(server)?, &SocketOptions::default()).await?;
-    socket.send_text(name).await?;
-    loop {
-        match socket.recv().await {
-            Received::Text(greeting) => println!("{greeting}"),
-            Received::Closed { code, reason } => return ended(code, &reason),
-            Received::Binary(_) | Received::Alive => {}
-        }
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Outcome {
+    match Options::parse() {
+        Options::Hello { name, server } => hello(&name, &server).await,
+        Options::Push { server } => push(&server).await,
+        Options::Socketio { username, server } => socketio(&username, server).await,
     }
 }
 
+async fn hello(name: &str, server: &str) -> Outcome {
+    let mut socket = Socket::connect(server).await?;
+    socket.send_text(name).await?;
+    while let Some(greeting) = socket.recv_text().await? {
+        println!("{greeting}");
+    }
+    Ok(())
+}
+
 async fn push(server: &str) -> Outcome {
-    let mut socket = Socket::open(&Address::parse(server)?, &SocketOptions::default()).await?;
-    let mut typed = typed();
+    let (mut socket, mut typed) = (Socket::connect(server).await?, parlor::typed());
     loop {
         tokio::select! {
-            received = socket.recv() => match received {
-                Received::Text(text) => println!("{text}"),
-                Received::Closed { code, reason } => return ended(code, &reason),
-                Received::Binary(_) | Received::Alive => {}
+            text = socket.recv_text() => match text? {
+                Some(text) => println!("{text}"),
+                None => return Ok(()),
             },
             Some(line) = typed.recv() => socket.send_text(&line).await?,
         }
@@ -84,15 +75,11 @@ async fn listen(socket: &SocketIo, mut events: SocketIoEvents) -> Outcome {
         match event {
             SocketIoEvent::Event(event) => {
                 println!("{}: {}", event.name, event.arguments.text());
-                if let Some(ack) = event.ack {
-                    ack.send(&["got it"])?;
-                }
+                event.ack.map_or(Ok(()), |ack| ack.send(&["got it"]))?;
             }
             // After a break the server knows of no room.
             SocketIoEvent::Connected { recovered: false, .. } => socket.emit("begin_chat", &())?,
-            SocketIoEvent::Waiting { wait, error } => {
-                eprintln!("{error}; again in {:.1} s", wait.as_secs_f64());
-            }
+            SocketIoEvent::Waiting { wait, error } => eprintln!("{error}; again in {wait:.1?}"),
             SocketIoEvent::Closed(error) => return Err(error.into()),
             _ => {}
         }
@@ -101,28 +88,10 @@ async fn listen(socket: &SocketIo, mut events: SocketIoEvents) -> Outcome {
 }
 
 async fn speak(socket: &SocketIo) -> Outcome {
-    let mut typed = typed();
+    let mut typed = parlor::typed();
     while let Some(line) = typed.recv().await {
         socket.emit("my_message", &[line])?;
         socket.flush().await?;
     }
     Ok(())
-}
-
-/// What is typed, read on a thread of its own: the keyboard must hold up nobody.
-fn typed() -> mpsc::Receiver<String> {
-    let (say, typed) = mpsc::channel(16);
-    std::thread::spawn(move || {
-        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            if say.blocking_send(line).is_err() {
-                break;
-            }
-        }
-    });
-    typed
-}
-
-/// 1000 is the usual end.
-fn ended(code: u16, reason: &str) -> Outcome {
-    if code == 1000 { Ok(()) } else { Err(format!("the connection ended with {code} {reason}").into()) }
 }

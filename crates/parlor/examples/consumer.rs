@@ -17,7 +17,7 @@ struct ChatConsumer;
 
 impl Consumer for ChatConsumer {
     async fn connect(&mut self, cx: &mut Channel) {
-        print(format!("有人来了 {}", cx.socket().address())).await;
+        parlor::print(format!("有人来了 {}", cx.socket().address()));
     }
 
     async fn receive(&mut self, cx: &mut Channel, _message: Message) {
@@ -26,22 +26,13 @@ impl Consumer for ChatConsumer {
     }
 
     async fn disconnect(&mut self, _cx: &mut Channel, code: u16) {
-        print(format!("连接断开了 {code}")).await;
+        parlor::print(format!("连接断开了 {code}"));
     }
-}
-
-/// A terminal that takes nothing holds up this client, not its worker.
-async fn print(line: String) {
-    let _ = tokio::task::spawn_blocking(move || println!("{line}")).await;
 }
 
 fn main() -> std::io::Result<()> {
     let mut server = Server::new();
     server.consumer("/x1/", || ChatConsumer);
     server.page("/", include_str!("consumer.html"));
-    let running = server.listen(Options::parse().listen)?;
-    println!("listening on http://{}", running.address());
-    loop {
-        std::thread::park();
-    }
+    server.run(Options::parse().listen)
 }

@@ -34,11 +34,7 @@ fn main() -> std::io::Result<()> {
         server.route_with(path, route, echo);
     }
     server.page("/", include_str!("echo.html"));
-    let running = server.listen(options.listen)?;
-    println!("listening on http://{}", running.address());
-    loop {
-        std::thread::park();
-    }
+    server.run(options.listen)
 }
 
 async fn echo(mut socket: WebSocket) {

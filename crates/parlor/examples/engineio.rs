@@ -37,11 +37,7 @@ fn main() -> std::io::Result<()> {
     let mut server = Server::new();
     // Conformance tools open many connections at once.
     server.limits(parlor::Limits::Off).engine_io("/engine.io/", settings, echo);
-    let running = server.listen(options.listen)?;
-    println!("listening on http://{}", running.address());
-    loop {
-        std::thread::park();
-    }
+    server.run(options.listen)
 }
 
 async fn echo(mut socket: WebSocket) {

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use clap::Parser;
-use parlor::{Code, Message, Plain, Refusal, RouteOptions, Server, WebSocket};
+use parlor::{Message, Plain, Refusal, RouteOptions, Server, WebSocket};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -22,19 +22,9 @@ const USE_A_WEBSOCKET: &str =
 fn main() -> std::io::Result<()> {
     let mut server = Server::new();
     let plain = RouteOptions { plain: Plain::Page(USE_A_WEBSOCKET), ..RouteOptions::default() };
-    server.page("/", PAGE).route_with("/ws/{name}", plain, |socket| chat(socket, Style::Raw));
-    server.page("/ws", PAGE).route("/{name}", |socket| chat(socket, Style::Object));
-    let running = server.listen(Options::parse().listen)?;
-    println!("listening on http://{}", running.address());
-    loop {
-        std::thread::park();
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Style {
-    Raw,
-    Object,
+    server.page("/", PAGE).route_with("/ws/{name}", plain, |socket| chat(socket, "nickname"));
+    server.page("/ws", PAGE).route("/{name}", |socket| chat(socket, "username"));
+    server.run(Options::parse().listen)
 }
 
 /// What a client of the second style sends; whoever it says it is, its name is the one in the URL.
@@ -43,31 +33,26 @@ struct Said {
     msg: String,
 }
 
-async fn chat(mut socket: WebSocket, style: Style) {
+/// `style`: what clients of this kind call their name, and the room that they are in.
+async fn chat(mut socket: WebSocket, style: &str) {
     let name = socket.param("name").unwrap_or_default().to_owned();
-    let (everybody, namesakes) = match style {
-        Style::Raw => ("nicknames", format!("nickname {name}")),
-        Style::Object => ("usernames", format!("username {name}")),
-    };
-    for room in [everybody, &namesakes] {
+    for room in [style, &format!("{style} {name}")] {
         socket.join(room).expect("two rooms are not too many");
     }
     while let Some(message) = socket.recv().await {
-        let told = match (style, message) {
-            (Style::Raw, Message::Text(msg)) => {
-                let said = json!({"sender": name, "msg": msg});
-                socket.to(everybody).except(&namesakes).send(&said).await
-            }
-            (Style::Object, Message::Text(text)) => match serde_json::from_str::<Said>(&text) {
-                Ok(Said { msg }) => socket.to(everybody).send(&json!({"username": name, "msg": msg})).await,
-                Err(_) => Err(Refusal::new(Code::BadMessage, "send {\"username\": \"…\", \"msg\": \"…\"}")),
-            },
-            (_, Message::Binary(_)) => Err(Refusal::new(Code::UnsupportedData, "a message is text")),
-        };
         // What was wrong is told to the sender, who stays; one that has gone is noticed above.
-        if let Err(Refusal { code, message, .. }) = told {
-            let error = json!({"error": code.as_str(), "message": message});
-            let _ = socket.send(error.to_string().into()).await;
+        if let Err(refusal) = tell(&socket, style, &name, message).await {
+            let _ = socket.send(refusal.into()).await;
         }
+    }
+}
+
+async fn tell(socket: &WebSocket, style: &str, name: &str, message: Message) -> Result<(), Refusal> {
+    match style {
+        "nickname" => {
+            let said = json!({"sender": name, "msg": message.text()?});
+            socket.to(style).except(&format!("{style} {name}")).send(&said).await
+        }
+        _ => socket.to(style).send(&json!({"username": name, "msg": message.read::<Said>()?.msg})).await,
     }
 }

@@ -15,11 +15,7 @@ struct Options {
 fn main() -> std::io::Result<()> {
     let mut server = Server::new();
     server.route("/", hello);
-    let running = server.listen(Options::parse().listen)?;
-    println!("listening on http://{}", running.address());
-    loop {
-        std::thread::park();
-    }
+    server.run(Options::parse().listen)
 }
 
 async fn hello(mut socket: WebSocket) {

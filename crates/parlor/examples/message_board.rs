@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::Parser;
-use parlor::{Plain, Rooms, RouteOptions, Server, WebSocket};
+use parlor::{Plain, RouteOptions, Server, WebSocket};
 
 #[derive(Parser)]
 struct Options {
@@ -14,23 +14,18 @@ struct Options {
 
 fn main() -> std::io::Result<()> {
     let mut server = Server::new();
-    let rooms = server.rooms();
     // A plain request is told nothing of a WebSocket: 404.
     let options = RouteOptions { plain: Plain::NotFound, ..RouteOptions::default() };
-    server.route_with("/message/", options, move |socket| observe(socket, rooms.clone()));
+    server.route_with("/message/", options, observe);
     server.page("/", include_str!("message_board.html"));
-    let running = server.listen(Options::parse().listen)?;
-    println!("listening on http://{}", running.address());
-    loop {
-        std::thread::park();
-    }
+    server.run(Options::parse().listen)
 }
 
-async fn observe(mut socket: WebSocket, rooms: Rooms) {
+async fn observe(mut socket: WebSocket) {
     socket.join("observers").expect("one room is not too many");
     while let Some(message) = socket.recv().await {
         // The server is behind, or ends: who posted hears nothing of it, and is told to come back.
-        if rooms.to("observers").send(&message).await.is_err() {
+        if socket.to("observers").and_itself().send(&message).await.is_err() {
             return socket.close(1013, "try again");
         }
     }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use clap::Parser;
-use parlor::{Code, Message, Plain, Refusal, Rooms, RouteOptions, Server, WebSocket};
+use parlor::{Message, Plain, Refusal, RouteOptions, Server, WebSocket};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -21,18 +21,21 @@ const USE_A_WEBSOCKET: &str =
 
 fn main() -> std::io::Result<()> {
     let mut server = Server::new();
-    let rooms = server.rooms();
     let plain = RouteOptions { plain: Plain::Page(USE_A_WEBSOCKET), ..RouteOptions::default() };
-    let by = |style| {
-        let rooms = rooms.clone();
-        move |socket| chat(socket, rooms.clone(), style)
-    };
-    server.page("/", PAGE).route_with("/ws/{name}", plain, by("sender"));
-    server.page("/ws", PAGE).route("/{name}", by("from_user"));
-    let running = server.listen(Options::parse().listen)?;
-    println!("listening on http://{}", running.address());
-    loop {
-        std::thread::park();
+    server.page("/", PAGE).route_with("/ws/{name}", plain, |socket| chat(socket, "sender"));
+    server.page("/ws", PAGE).route("/{name}", |socket| chat(socket, "from_user"));
+    server.run(Options::parse().listen)
+}
+
+/// `style`: under what key the addressee finds the sender's name.
+async fn chat(mut socket: WebSocket, style: &str) {
+    let name = socket.param("name").unwrap_or_default().to_owned();
+    socket.join(&format!("{style} {name}")).expect("one room is not too many");
+    while let Some(message) = socket.recv().await {
+        // What was wrong is told to the sender, who stays; one that has gone is noticed above.
+        if let Err(refusal) = tell(&socket, style, &name, message).await {
+            let _ = socket.send(refusal.into()).await;
+        }
     }
 }
 
@@ -42,30 +45,12 @@ struct Said {
     msg: String,
 }
 
-/// `style`: under what key the addressee finds the sender's name, which is the one in the URL.
-async fn chat(mut socket: WebSocket, rooms: Rooms, style: &'static str) {
-    let name = socket.param("name").unwrap_or_default().to_owned();
-    let of = |name: &str| format!("{style} {name}");
-    socket.join(&of(&name)).expect("one room is not too many");
-    while let Some(message) = socket.recv().await {
-        let said = match &message {
-            Message::Text(text) => serde_json::from_str(text)
-                .map_err(|_| Refusal::new(Code::BadMessage, "send {\"to_user\": \"…\", \"msg\": \"…\"}")),
-            Message::Binary(_) => Err(Refusal::new(Code::UnsupportedData, "a message is text")),
-        };
-        let told = match said {
-            Ok(Said { to_user, .. }) if rooms.count(&of(&to_user)) == 0 => {
-                Err(Refusal::no_such_user(&to_user))
-            }
-            Ok(Said { to_user, msg }) => {
-                rooms.to(&of(&to_user)).send(&json!({style: name, "msg": msg})).await
-            }
-            Err(refusal) => Err(refusal),
-        };
-        // What was wrong is told to the sender, who stays; one that has gone is noticed above.
-        if let Err(Refusal { code, message, .. }) = told {
-            let error = json!({"error": code.as_str(), "message": message});
-            let _ = socket.send(error.to_string().into()).await;
-        }
+/// Tells the addressee that it comes from `name`, which is the one in the URL.
+async fn tell(socket: &WebSocket, style: &str, name: &str, message: Message) -> Result<(), Refusal> {
+    let Said { to_user, msg } = message.read()?;
+    let addressee = format!("{style} {to_user}");
+    if socket.count(&addressee) == 0 {
+        return Err(Refusal::no_such_user(&to_user));
     }
+    socket.to(&addressee).and_itself().send(&json!({style: name, "msg": msg})).await
 }

@@ -1,14 +1,12 @@
 //! All that the tutorial shows of Socket.IO: events, callbacks, refusals, rooms, namespaces, sessions. Every stock client
 //! speaks to it, one that has only polling too.
 
-use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use clap::Parser;
 use parlor::{
-    Ack, Auth, ConnectRefused, Namespace, NamespaceHandler, Reason, Rest, Server, Socket, State, Value,
+    Ack, Auth, ConnectRefused, Namespace, NamespaceHandler, Reason, Rest, Server, Socket, Value, print,
 };
 use serde_json::json;
 
@@ -34,9 +32,6 @@ struct One {
     room: String,
 }
 
-/// What is to be printed. A terminal that takes nothing holds up no client: what does not fit is left out.
-type Terminal = SyncSender<String>;
-
 /// The class-based namespace: whatever it does not know, it ignores.
 struct Test;
 
@@ -50,17 +45,13 @@ impl NamespaceHandler for Test {
 }
 
 /// Who may enter `/`. The name is kept in the session, and nothing else of the request.
-async fn connect(
-    socket: Socket,
-    Auth(login): Auth<Login>,
-    terminal: State<Terminal>,
-) -> Result<(), ConnectRefused> {
+async fn connect(socket: Socket, Auth(login): Auth<Login>) -> Result<(), ConnectRefused> {
     match login.username.as_deref() {
         Some("refused") => return Err("authentication failed".into()),
         Some(username) => socket.set("username", &username),
         None => {}
     }
-    let _ = terminal.try_send(format!("connect {} from {}", socket.id(), socket.handshake().address()));
+    print(format!("connect {} from {}", socket.id(), socket.handshake().address()));
     Ok(())
 }
 
@@ -70,17 +61,16 @@ fn my_event() -> serde_json::Value {
 
 fn main() -> std::io::Result<()> {
     let Options { listen, recover } = Options::parse();
-    let (terminal, lines) = sync_channel(1_000);
-    let mut server = Server::new();
     // The tutorial's `secret!` signs cookies. Here are none: a client is known by its connection, and whoever comes back
     // by 128 bits that the server draws for it, so there is no secret to write down.
-    server.state::<Terminal>(terminal);
-    let all = server
+    let mut server = Server::new();
+    server
         .namespace("/")
+        .recover(recover.map(Duration::from_secs))
         .on_connect(connect)
         // To everybody.
-        .on("my_event", async |socket: Socket, all: Namespace, ack: Ack, terminal: State<Terminal>| {
-            let _ = terminal.try_send(format!("my_event from {}", socket.id()));
+        .on("my_event", async |socket: Socket, all: Namespace, ack: Ack| {
+            print(format!("my_event from {}", socket.id()));
             drop(all.emit("my event", &my_event()));
             ack.send(&());
         })
@@ -90,8 +80,8 @@ fn main() -> std::io::Result<()> {
             ack.send(&one.map(|one| drop(one.emit("my event", &my_event()))).is_some());
         })
         // To everybody, with a callback: what they answered, and how many did not within a second.
-        .on("message", async |socket: Socket, all: Namespace, ack: Ack, terminal: State<Terminal>| {
-            let _ = terminal.try_send(format!("message from {:?}", socket.get::<String>("username")));
+        .on("message", async |socket: Socket, all: Namespace, ack: Ack| {
+            print(format!("message from {:?}", socket.get::<String>("username")));
             let asked =
                 all.broadcast().timeout(Duration::from_secs(1)).emit_with_ack("my event", &my_event());
             let answers = asked.await.unwrap_or_default();
@@ -107,22 +97,13 @@ fn main() -> std::io::Result<()> {
             ack.send(&());
         })
         .on("whoami", async |socket: Socket, ack: Ack| ack.send(&socket.get::<String>("username")))
-        .on_disconnect(async |socket: Socket, Reason(why): Reason, terminal: State<Terminal>| {
-            let _ = terminal.try_send(format!("disconnect {}: {why}", socket.id()));
+        .on_disconnect(async |socket: Socket, Reason(why): Reason| {
+            print(format!("disconnect {}: {why}", socket.id()));
         });
-    if let Some(seconds) = recover {
-        all.recover(Duration::from_secs(seconds));
-    }
     server.namespace("/chat").on("my custom event", async |socket: Socket, data: Rest, ack: Ack| {
         drop(socket.emit("my custom event", &data));
         ack.send(&data);
     });
     server.namespace("/test").class(Test);
-    let running = server.listen(listen)?;
-    println!("listening on http://{}", running.address());
-    for line in lines {
-        // Whoever closes the terminal does not end the server.
-        let _ = writeln!(std::io::stdout(), "{line}");
-    }
-    Ok(())
+    server.run(listen)
 }

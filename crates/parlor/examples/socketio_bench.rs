@@ -32,9 +32,5 @@ fn main() -> std::io::Result<()> {
             std::future::ready(())
         },
     );
-    let running = server.listen(options.listen)?;
-    println!("listening on http://{}", running.address());
-    loop {
-        std::thread::park();
-    }
+    server.run(options.listen)
 }

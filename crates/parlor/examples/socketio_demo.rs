@@ -11,8 +11,8 @@ use axum::response::Html;
 use axum::routing::get;
 use clap::Parser as _;
 use parlor::{
-    Ack, Auth, Binary, ConnectRefused, Data, EngineIo, Namespace, Origins, Parser, Reason, Rest, Server,
-    Socket, SocketIoOptions, State, Value,
+    Ack, Auth, Binary, Broadcast, ConnectRefused, Data, EngineIo, Namespace, Origins, Parser, Reason, Rest,
+    Server, Socket, SocketIoOptions, State, Value,
 };
 use serde_json::json;
 
@@ -37,6 +37,14 @@ struct Welcome<'a> {
     sid: &'a str,
     ns: &'a str,
     recovered: bool,
+}
+
+#[derive(serde::Serialize)]
+struct Message<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room: Option<&'a str>,
+    from: &'a str,
+    payload: &'a Value,
 }
 
 #[derive(serde::Serialize)]
@@ -95,18 +103,11 @@ fn main() -> std::io::Result<()> {
         server.namespace("/chat"),
         server.namespaces_where(is_dynamic),
     ];
+    let window = (!options.no_recovery).then_some(Duration::from_secs(60));
     for namespace in namespaces {
-        let namespace = match options.no_recovery {
-            true => namespace,
-            false => namespace.recover(Duration::from_secs(60)),
-        };
-        serve(namespace);
+        serve(namespace.recover(window));
     }
-    let running = server.listen(options.listen)?;
-    println!("listening on http://{}", running.address());
-    loop {
-        std::thread::park();
-    }
+    server.run(options.listen)
 }
 
 /// `/dyn-` and digits.
@@ -114,10 +115,9 @@ fn is_dynamic(name: &str) -> bool {
     name.strip_prefix("/dyn-").is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn room_message(room: &str, socket: &Socket, payload: Value) -> Value {
-    let text = |text: &str| Value::String(text.to_owned());
-    let fields = [("room", text(room)), ("from", text(socket.id())), ("payload", payload)];
-    Value::Object(fields.map(|(name, value)| (name.to_owned(), value)).into())
+/// Tells those in the audience what `from` says, to a room or to them alone.
+fn tell(audience: Broadcast, event: &str, room: Option<&str>, from: &Socket, payload: &Value) {
+    drop(audience.emit(event, &Message { room, from: from.id(), payload }));
 }
 
 fn serve(namespace: Namespace) {
@@ -162,17 +162,16 @@ fn serve(namespace: Namespace) {
             ack.send(&socket.rooms());
         })
         .on("to-room", async |socket: Socket, Data((room, payload)): Data<(String, Value)>| {
-            drop(socket.to(&room).emit("room-msg", &room_message(&room, &socket, payload)));
+            tell(socket.to(&room), "room-msg", Some(&room), &socket, &payload);
         })
         .on("in-room", async |socket: Socket, Data((room, payload)): Data<(String, Value)>| {
-            let message = room_message(&room, &socket, payload);
-            drop(socket.to(&room).and_itself().emit("room-msg", &message));
+            tell(socket.to(&room).and_itself(), "room-msg", Some(&room), &socket, &payload);
         })
         .on(
             "to-except",
             async |socket: Socket, Data((room, except, payload)): Data<(String, String, Value)>| {
-                let message = room_message(&room, &socket, payload);
-                drop(socket.to(&room).except(&except).and_itself().emit("room-msg", &message));
+                let audience = socket.to(&room).except(&except).and_itself();
+                tell(audience, "room-msg", Some(&room), &socket, &payload);
             },
         )
         .on("broadcast", async |socket: Socket, Data(payload): Data<Value>| {
@@ -180,9 +179,7 @@ fn serve(namespace: Namespace) {
         })
         .on("all", async |all: Namespace, Data(payload): Data<Value>| drop(all.emit("all", &payload)))
         .on("private", async |socket: Socket, Data((sid, payload)): Data<(String, Value)>| {
-            let Value::Object(mut message) = room_message("", &socket, payload) else { return };
-            message.remove(0);
-            drop(socket.namespace().to(&sid).emit("private", &Value::Object(message)));
+            tell(socket.namespace().to(&sid), "private", None, &socket, &payload);
         })
         .on("room-ack", async |all: Namespace, Data((room, payload)): Data<(String, Value)>, ack: Ack| {
             let asked = all.to(&room).timeout(Duration::from_secs(1)).emit_with_ack("poll", &payload);

@@ -41,9 +41,5 @@ fn main() -> std::io::Result<()> {
             .on("message", async |socket: Socket, data: Rest| drop(socket.emit("message-back", &data)))
             .on("message-with-ack", async |data: Rest, ack: Ack| ack.send(&data));
     }
-    let running = server.listen(options.listen)?;
-    println!("listening on http://{}", running.address());
-    loop {
-        std::thread::park();
-    }
+    server.run(options.listen)
 }

@@ -6,6 +6,7 @@ mod follow;
 mod gap;
 mod inbox;
 mod native;
+mod page;
 mod poll;
 pub(crate) mod random;
 mod recovery;

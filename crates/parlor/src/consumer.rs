@@ -136,6 +136,11 @@ impl Channel {
         self.rooms.group_send(group, kind, value)
     }
 
+    /// Consumers that are in the group.
+    pub fn group_count(&self, group: &str) -> usize {
+        self.rooms.group_count(group)
+    }
+
     /// The connection itself: its request, and its rooms.
     pub fn socket(&self) -> &WebSocket {
         &self.socket

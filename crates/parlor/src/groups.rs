@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use parlor_proto::codes::{Code, Refusal};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 
 use crate::pipe::Pipe;
 
@@ -21,6 +22,12 @@ struct Inner {
 }
 
 impl GroupEvent {
+    pub(crate) fn new<T: Serialize + ?Sized>(kind: &str, value: &T) -> Result<GroupEvent, Refusal> {
+        let data = serde_json::to_string(value)
+            .map_err(|error| Refusal::new(Code::BadMessage, format!("this is not sent: {error}")))?;
+        Ok(GroupEvent(Arc::new(Inner { kind: kind.into(), data: data.into() })))
+    }
+
     /// Its type, as it was sent.
     pub fn kind(&self) -> &str {
         &self.0.kind
@@ -59,6 +66,8 @@ impl fmt::Debug for GroupEvent {
 #[derive(Default)]
 pub(crate) struct Groups {
     members: Mutex<HashMap<Box<str>, Members>>,
+    /// Somebody has come, or has taken so much that there is room again.
+    ready: Arc<Notify>,
 }
 
 /// By their pipes' addresses, which differ while the pipes are held here.
@@ -66,7 +75,9 @@ type Members = HashMap<usize, Arc<Pipe>>;
 
 impl Groups {
     pub(crate) fn add(&self, group: &str, pipe: &Arc<Pipe>) {
+        pipe.tell_when_ready(&self.ready);
         self.lock().entry(group.into()).or_default().insert(key(pipe), Arc::clone(pipe));
+        self.ready.notify_waiters();
     }
 
     pub(crate) fn discard(&self, group: &str, pipe: &Arc<Pipe>) {
@@ -79,24 +90,37 @@ impl Groups {
         }
     }
 
-    pub(crate) fn send<T: Serialize + ?Sized>(
-        &self,
-        group: &str,
-        kind: &str,
-        value: &T,
-    ) -> Result<(), Refusal> {
-        let data = serde_json::to_string(value)
-            .map_err(|error| Refusal::new(Code::BadMessage, format!("this is not sent: {error}")))?;
-        let event = GroupEvent(Arc::new(Inner { kind: kind.into(), data: data.into() }));
-        for pipe in self.lock().get(group).into_iter().flat_map(HashMap::values) {
-            pipe.push_event(event.clone());
+    pub(crate) fn count(&self, group: &str) -> usize {
+        self.lock().get(group).map_or(0, HashMap::len)
+    }
+
+    pub(crate) fn send(&self, group: &str, event: &GroupEvent) {
+        push(self.lock().get(group), event);
+    }
+
+    /// Sends once a member is ready.
+    pub(crate) async fn feed(&self, group: &str, event: GroupEvent) {
+        loop {
+            // Before the look, so that nothing that happens after it is missed.
+            let changed = self.ready.notified();
+            {
+                let groups = self.lock();
+                let members = groups.get(group);
+                if members.is_some_and(|members| members.values().any(|pipe| pipe.is_ready())) {
+                    return push(members, &event);
+                }
+            }
+            changed.await;
         }
-        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Members>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn push(members: Option<&Members>, event: &GroupEvent) {
+    members.into_iter().flat_map(HashMap::values).for_each(|pipe| pipe.push_event(event.clone()));
 }
 
 fn key(pipe: &Arc<Pipe>) -> usize {
@@ -105,7 +129,12 @@ fn key(pipe: &Arc<Pipe>) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
+    use futures_util::FutureExt;
+
     use super::*;
+    use crate::pipe::{AHEAD, Input};
 
     #[track_caller]
     fn check(data: &str, enough: usize) {
@@ -113,9 +142,10 @@ mod tests {
         groups.add("g", &pipe);
         groups.add("h", &other);
         let close = || pipe.take_outgoing(0).close;
-        (0..enough).for_each(|_| groups.send("g", "kind", data).unwrap());
+        let event = GroupEvent::new("kind", data).unwrap();
+        (0..enough).for_each(|_| groups.send("g", &event));
         assert_eq!(close(), None);
-        groups.send("g", "kind", data).unwrap();
+        groups.send("g", &event);
         assert_eq!(close(), Some((4008, "slow".to_owned())));
         assert_eq!(other.take_outgoing(0).close, None);
     }
@@ -137,5 +167,43 @@ mod tests {
         groups.discard("g", &pipe);
         groups.discard("never", &pipe);
         assert_eq!((Arc::strong_count(&pipe), groups.lock().len()), (1, 0));
+    }
+
+    /// Takes one event, as a handler does.
+    async fn take(pipe: &Pipe) {
+        assert!(matches!(poll_fn(|cx| pipe.poll_recv(cx)).await, Some(Input::Event(_))));
+    }
+
+    #[tokio::test]
+    async fn who_feeds_waits_for_a_first_member_and_for_the_quickest() {
+        let (groups, quick, slow) = (Groups::default(), Arc::new(Pipe::default()), Arc::new(Pipe::default()));
+        let event = GroupEvent::new("kind", "").unwrap();
+        tokio::join!(groups.feed("g", event.clone()), async { groups.add("g", &slow) });
+        take(&slow).await;
+        groups.add("g", &quick);
+        for _ in 0..AHEAD {
+            groups.feed("g", event.clone()).await;
+        }
+        assert!(groups.feed("g", event.clone()).now_or_never().is_none());
+        // Whoever has room is the quickest.
+        tokio::join!(groups.feed("g", event.clone()), take(&slow));
+        // The one that takes sets the pace; the other one is let go in time.
+        take(&quick).await;
+        take(&quick).await;
+        for _ in 0..4096 {
+            take(&quick).await;
+            groups.feed("g", event.clone()).await;
+        }
+        assert!(slow.take_outgoing(0).close.is_some());
+        assert!(quick.take_outgoing(0).close.is_none());
+    }
+
+    #[tokio::test]
+    async fn who_is_leaving_takes_nothing_more() {
+        let (groups, pipe) = (Groups::default(), Arc::new(Pipe::default()));
+        groups.add("g", &pipe);
+        pipe.leave();
+        let feed = groups.feed("g", GroupEvent::new("kind", "").unwrap());
+        assert!(feed.now_or_never().is_none());
     }
 }

@@ -21,9 +21,8 @@
 //!         }
 //!     }
 //! });
-//! let running = server.listen("127.0.0.1:9527".parse().expect("an address"))?;
-//! println!("listening on http://{}", running.address());
-//! # Ok(())
+//! // Until the process is told to end. Server::listen goes on with the rest of the program.
+//! server.run("127.0.0.1:9527".parse().expect("an address"))
 //! # }
 //! ```
 //!
@@ -52,7 +51,8 @@
 //! # }
 //! ```
 //!
-//! A [`Consumer`] is a connection as an object, for those who think in classes and groups.
+//! A [`Consumer`] is a connection as an object, for those who think in classes and groups. [`Queues`] hold what waits for
+//! those who poll.
 //!
 //! # Socket.IO
 //!
@@ -71,10 +71,7 @@
 //!         let _ = socket.to("lobby").emit("said", &text).await;
 //!         ack.send("ok");
 //!     });
-//! let running = server.listen("127.0.0.1:3000".parse().expect("an address"))?;
-//! println!("listening on http://{}", running.address());
-//! # std::thread::park();
-//! # Ok(())
+//! server.run("127.0.0.1:3000".parse().expect("an address"))
 //! # }
 //! ```
 //!
@@ -123,10 +120,12 @@
 
 pub mod chat;
 mod clock;
+mod console;
 mod consumer;
 mod groups;
 mod page;
 mod pipe;
+mod queues;
 mod rooms;
 mod routes;
 mod sent;
@@ -135,11 +134,13 @@ pub mod socketio;
 pub mod testing;
 mod websocket;
 
+pub use console::{print, typed};
 pub use consumer::{Channel, Consumer};
 pub use groups::GroupEvent;
 pub use parlor_net::{EngineIo, ForwardedIn, Limits, Memory, Origins, Proxies, Tls};
 pub use parlor_proto::codes::{Code, Refusal};
 pub use parlor_proto::socketio::{Binary, Value};
+pub use queues::{Queue, QueueError, Queues, own_pages};
 pub use rooms::{Audience, Rooms};
 pub use routes::{Plain, RouteOptions};
 pub use sent::Sent;

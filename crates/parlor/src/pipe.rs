@@ -1,11 +1,12 @@
 //! `Pipe`: the two short queues between a handler's future and its connection's worker.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use parlor_proto::codes::CloseCode;
 use parlor_proto::limits::{OUTBOX_BYTES as EVENT_BYTES, OUTBOX_MESSAGES as EVENTS};
+use tokio::sync::Notify;
 
 use crate::groups::GroupEvent;
 use crate::rooms::Membership;
@@ -15,6 +16,10 @@ use crate::websocket::{Closed, Message};
 const INBOX_MESSAGES: usize = 64;
 /// Bytes that wait to be written; then `send` waits. One message may be larger.
 const OUTBOX_BYTES: usize = 1024 * 1024;
+/// Group events, and their bytes, that wait before whoever feeds the group waits too: an eighth of what lets one go, so
+/// that the pace of the quickest is no danger to those who are a little slower.
+pub(crate) const AHEAD: usize = EVENTS / 8;
+const AHEAD_BYTES: usize = EVENT_BYTES / 8;
 
 /// Shared by a [`crate::WebSocket`] and its conversation. Both run on the same thread unless the handler moved the
 /// socket away, so the lock is nearly always free.
@@ -38,6 +43,10 @@ struct State {
     /// Group events in the inbox, and their bytes.
     events: usize,
     event_bytes: usize,
+    /// It closes, or is closed: events are for others.
+    leaving: bool,
+    /// Who feeds its groups hears here that there is room again.
+    ready: Option<Arc<Notify>>,
     outbox: VecDeque<Message>,
     outbox_bytes: usize,
     /// Bytes that the worker has and could not write yet, as it said last.
@@ -71,8 +80,12 @@ impl Pipe {
         let was_full = state.is_full();
         if let Some(input) = state.inbox.pop_front() {
             if let Input::Event(event) = &input {
+                let was_ready = state.is_ready();
                 state.events -= 1;
                 state.event_bytes -= event.weight();
+                if let Some(ready) = state.ready.as_ref().filter(|_| !was_ready && state.is_ready()) {
+                    ready.notify_waiters();
+                }
             } else if was_full {
                 state.wake_worker();
             }
@@ -123,7 +136,7 @@ impl Pipe {
     /// Gives the handler a group's event. One that is too far behind is closed, as slow readers are, with the same limits.
     pub(crate) fn push_event(&self, event: GroupEvent) {
         let mut state = self.lock();
-        if state.closed.is_some() {
+        if state.leaving {
             return;
         }
         let bytes = state.event_bytes + event.weight();
@@ -140,6 +153,16 @@ impl Pipe {
         if let Some(handler) = handler {
             handler.wake();
         }
+    }
+
+    /// Has whoever feeds its groups hear when it is ready again.
+    pub(crate) fn tell_when_ready(&self, ready: &Arc<Notify>) {
+        self.lock().ready = Some(Arc::clone(ready));
+    }
+
+    /// Whether it can take an event soon.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.lock().is_ready()
     }
 
     /// The connection's rooms.
@@ -197,8 +220,14 @@ impl Pipe {
         }
     }
 
+    /// The connection closes: no more events.
+    pub(crate) fn leave(&self) {
+        self.lock().leaving = true;
+    }
+
     pub(crate) fn end(&self, code: u16, reason: &str) {
         let mut state = self.lock();
+        state.leaving = true;
         state.closed = Some(Closed { code, reason: reason.to_owned() });
         state.worker = None;
         let handler = state.handler.take();
@@ -216,6 +245,10 @@ impl Pipe {
 impl State {
     fn is_full(&self) -> bool {
         self.inbox.len() - self.events >= INBOX_MESSAGES
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.leaving && self.events < AHEAD && self.event_bytes < AHEAD_BYTES
     }
 
     fn wake_worker(&self) {

@@ -12,7 +12,7 @@ use parlor_proto::socketio::{Arguments, MAIN};
 use serde::Serialize;
 
 use crate::clock::now;
-use crate::groups::Groups;
+use crate::groups::{GroupEvent, Groups};
 use crate::sent::{Message, Sent};
 
 /// All rooms of a server, for any thread, inside a handler and outside of one. A clone is the same thing.
@@ -55,7 +55,30 @@ impl Rooms {
         kind: &str,
         value: &T,
     ) -> Result<(), Refusal> {
-        self.shared.groups.send(group, kind, value)
+        self.shared.groups.send(group, &GroupEvent::new(kind, value)?);
+        Ok(())
+    }
+
+    /// The same for one who has more to say than can be taken at once, such as a file: waits for a first member where
+    /// there is none, and for the quickest one where all are 512 events (or 128 KB) behind. Slower ones are not waited
+    /// for; those who are 4,096 events behind are closed, as [`Consumer`](crate::Consumer) says.
+    ///
+    /// # Errors
+    /// `bad_message` if `value` cannot be written as JSON.
+    pub async fn group_feed<T: Serialize + ?Sized>(
+        &self,
+        group: &str,
+        kind: &str,
+        value: &T,
+    ) -> Result<(), Refusal> {
+        let event = GroupEvent::new(kind, value)?;
+        self.shared.groups.feed(group, event).await;
+        Ok(())
+    }
+
+    /// Consumers that are in the group.
+    pub fn group_count(&self, group: &str) -> usize {
+        self.shared.groups.count(group)
     }
 
     pub(crate) fn groups(&self) -> &Groups {
@@ -103,6 +126,13 @@ impl Audience {
     /// But nobody who is in this room.
     pub fn except(mut self, room: &str) -> Audience {
         self.except.push(name(room));
+        self
+    }
+
+    /// And the connection that sends, if it is in one of these rooms: those of [`WebSocket::to`](crate::WebSocket::to)
+    /// are without it.
+    pub fn and_itself(mut self) -> Audience {
+        self.from = None;
         self
     }
 
@@ -187,6 +217,11 @@ impl Membership {
 
     pub(crate) fn rooms(&self) -> Vec<String> {
         self.rooms.iter().map(|room| room.to_string()).collect()
+    }
+
+    /// Connections in the room, as [`Rooms::count`] has it.
+    pub(crate) fn count(&self, room: &str) -> usize {
+        self.place.as_ref().map_or(0, |place| place.hub.subscribers(&name(room)) as usize)
     }
 
     /// Those in the room, but for this connection.

@@ -233,6 +233,7 @@ impl Conversation for Raw {
     /// From here on nothing may be pushed to it.
     fn closing(&mut self, _code: CloseCode, _retry_after: Option<Duration>, _cx: &mut Context<'_>) {
         self.pipe.membership().end();
+        self.pipe.leave();
     }
 
     fn closed(&mut self, code: u16, reason: &str, cx: &mut Context<'_>) {

@@ -1,6 +1,7 @@
 //! `Server`: routes on one port.
 
 mod mount;
+mod run;
 
 use std::collections::HashMap;
 use std::future::Future;

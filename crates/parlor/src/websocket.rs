@@ -8,8 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
 
-use parlor_proto::codes::Refusal;
+use parlor_proto::codes::{Code, Refusal};
 use parlor_proto::socketio::Binary;
+use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 
 use crate::pipe::{Input, Pipe};
@@ -22,6 +23,28 @@ pub enum Message {
     Text(String),
     /// Any bytes.
     Binary(Bytes),
+}
+
+impl Message {
+    /// The text.
+    ///
+    /// # Errors
+    /// `unsupported_data` if it is bytes.
+    pub fn text(&self) -> Result<&str, Refusal> {
+        match self {
+            Message::Text(text) => Ok(text),
+            Message::Binary(_) => Err(Refusal::new(Code::UnsupportedData, "a message here is text")),
+        }
+    }
+
+    /// Reads text as JSON.
+    ///
+    /// # Errors
+    /// `unsupported_data` if it is bytes; `bad_message` if it is no JSON, or no `T`: the sentence says what is wrong.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        let bad = |error| Refusal::new(Code::BadMessage, format!("this is not read: {error}"));
+        serde_json::from_str(self.text()?).map_err(bad)
+    }
 }
 
 /// The connection is over: nothing more can be sent.
@@ -96,6 +119,11 @@ impl WebSocket {
         self.pipe.membership().leave(room);
     }
 
+    /// Connections in a room, on whatever protocol. Who has left in this moment may still be among them.
+    pub fn count(&self, room: &str) -> usize {
+        self.pipe.membership().count(room)
+    }
+
     /// The rooms that it is in.
     pub fn rooms(&self) -> Vec<String> {
         self.pipe.membership().rooms()
@@ -156,6 +184,14 @@ impl From<&str> for Message {
     }
 }
 
+impl From<Refusal> for Message {
+    /// For whoever is refused, as JSON text: `{"error":"bad_message","message":"…"}`.
+    fn from(refusal: Refusal) -> Message {
+        let Refusal { code, message, .. } = refusal;
+        serde_json::json!({ "error": code.as_str(), "message": message }).to_string().into()
+    }
+}
+
 impl From<String> for Message {
     fn from(text: String) -> Message {
         Message::Text(text)
@@ -165,5 +201,29 @@ impl From<String> for Message {
 impl From<Vec<u8>> for Message {
     fn from(binary: Vec<u8>) -> Message {
         Message::Binary(binary.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_read_or_whoever_sent_it_hears_what_is_wrong() {
+        fn check(message: impl Into<Message>, expected: Result<(String, u32), (&str, &str)>) {
+            let refused = match (message.into().read::<(String, u32)>(), expected) {
+                (Ok(read), expected) => return assert_eq!(Ok(read), expected),
+                (Err(refusal), expected) => (Message::from(refusal), expected.unwrap_err()),
+            };
+            let (answer, (code, words)) = refused;
+            let answer: serde_json::Value = answer.read().unwrap();
+            assert_eq!(answer["error"], code);
+            assert!(answer["message"].as_str().unwrap().contains(words), "{answer}");
+        }
+        check(r#"["a",1]"#, Ok(("a".to_owned(), 1)));
+        check(r#"["a","b"]"#, Err(("bad_message", "expected u32 at line 1 column 8")));
+        check("", Err(("bad_message", "EOF")));
+        check("[".repeat(100_000), Err(("bad_message", "invalid type")));
+        check(b"[]".to_vec(), Err(("unsupported_data", "text")));
     }
 }

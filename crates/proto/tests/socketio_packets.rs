@@ -107,6 +107,16 @@ fn attachments_come_behind_their_packet_and_take_their_places() {
 }
 
 #[test]
+fn placeholders_count_on_behind_the_attachments_of_others() {
+    let bytes = Binary(Bytes::from_static(b"x"));
+    let looks_like_one = "{\"_placeholder\":true,\"num\":0}";
+    let arguments = Arguments::of(&(&bytes, looks_like_one, [&bytes], 3)).unwrap();
+    let expected = "{\"_placeholder\":true,\"num\":9},\"{\\\"_placeholder\\\":true,\\\"num\\\":0}\",\
+                    [{\"_placeholder\":true,\"num\":10}],3";
+    assert_eq!(arguments.text_numbered_from(9), expected);
+}
+
+#[test]
 fn placeholders_are_checked_and_order_is_kept() {
     for placeholder in [
         "{\"_placeholder\":true,\"num\":1}",

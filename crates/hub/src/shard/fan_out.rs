@@ -187,6 +187,7 @@ impl Shard {
             let slots: Vec<u32> = slots.filter(|&slot| is_cut(&self.entries, slot)).collect();
             slots.into_iter().for_each(|slot| self.cut(slot, CloseCode::SLOW, events));
         }
+        self.hold_back_run(key, run, events);
         if let Some((_, last)) = last {
             self.reached(key, last.offset, events);
         }
@@ -251,6 +252,7 @@ impl Shard {
             ack.recipients.given(given);
         }
         slow.into_iter().for_each(|slot| self.cut(slot, CloseCode::SLOW, events));
+        self.hold_back_selected(key, publication, events);
         if let Some(position) = publication.position() {
             if let Some(room) = self.rooms.get_mut(&key) {
                 room.passed = Some(position);
@@ -298,7 +300,9 @@ impl Shard {
         let life = self.hub.engine().life();
         for slot in slots {
             let entry = self.entries.get(slot);
-            if entry.is_some_and(|entry| publication.except != Some(entry.id)) {
+            if self.is_held(slot) {
+                self.hold_back(slot, publication, events);
+            } else if entry.is_some_and(|entry| publication.except != Some(entry.id)) {
                 self.push_encoded(
                     slot,
                     |format| Some(encode::publication(publication, format, life)),
@@ -372,7 +376,7 @@ fn newest(publication: &Arc<Publication>) -> Option<(u64, MessageId)> {
 }
 
 /// Whether a connection is among those whom a selector names, as [`Shard::selected`] finds them.
-fn selects(selector: &Selector, keys: &HashMap<RoomName, RoomKey>, entry: &Entry) -> bool {
+pub(super) fn selects(selector: &Selector, keys: &HashMap<RoomName, RoomKey>, entry: &Entry) -> bool {
     let named = selector.is_everybody()
         || selector.rooms.iter().any(|room| is_in(keys, entry, room))
         || selector.connections.contains(&entry.id);

@@ -42,12 +42,10 @@ impl Shard {
         let slot = id.slot();
         let Some(entry) = self.entries.get_mut(slot) else { return };
         let format = format.unwrap_or(entry.format);
-        match entry.rooms.iter_mut().find(|joined| joined.key == key) {
-            Some(joined) => {
-                let index = std::mem::replace(&mut joined.index, CATCHING_UP);
-                self.remove_from_live(key, index);
-            }
-            None => entry.rooms.push(Joined { key, index: CATCHING_UP, format, given: 0, quiet: None }),
+        if entry.rooms.iter().any(|joined| joined.key == key) {
+            self.set_aside(slot, key);
+        } else {
+            entry.rooms.push(Joined { key, index: CATCHING_UP, format, given: 0, quiet: None });
         }
         let room = self.room_of(name, key);
         room.catching_up.retain(|waiting| waiting.slot != slot);
@@ -103,8 +101,11 @@ impl Shard {
         let Some(joined) = entry.rooms.iter_mut().find(|joined| joined.key == key) else { return };
         let Some(room) = self.rooms.get_mut(&key) else { return };
         room.catching_up.retain(|waiting| waiting.slot != slot);
-        joined.index = room.live.len() as u32;
-        room.live.push(Subscriber { slot, format: joined.format.catching_up(), after });
+        if self.held.contains_key(&slot) {
+            room.catching_up.push(CatchingUp::held(slot, after));
+            return self.release(slot);
+        }
+        room.enter(slot, joined, after);
         match joined.format {
             WireFormat::Sse => self.settle(slot, events),
             // What was delivered while it was on its way in is in the log.
@@ -176,6 +177,7 @@ impl Shard {
         let index = entry.rooms.iter().position(|joined| joined.key == key)?;
         let joined = entry.rooms.swap_remove(index);
         self.remove_subscriber(id.slot(), &joined, now);
+        self.left_held(id.slot(), room);
         Some(())
     }
 
@@ -192,14 +194,31 @@ impl Shard {
         self.hub.leave_room(self.worker, &name, Who::of(author.as_ref(), Some(joined.format)), now);
     }
 
-    fn remove_from_live(&mut self, key: RoomKey, index: u32) {
-        let Some(room) = self.rooms.get_mut(&key).filter(|_| index != CATCHING_UP) else { return };
-        room.live.swap_remove(index as usize);
-        let Some(moved) = room.live.get(index as usize) else { return };
-        if let Some(entry) = self.entries.get_mut(moved.slot)
+    /// Has a connection get nothing in a room that it stays in.
+    pub(super) fn set_aside(&mut self, slot: u32, key: RoomKey) -> Option<Subscriber> {
+        let entry = self.entries.get_mut(slot)?;
+        let joined = entry.rooms.iter_mut().find(|joined| joined.key == key)?;
+        let index = std::mem::replace(&mut joined.index, CATCHING_UP);
+        self.remove_from_live(key, index)
+    }
+
+    fn remove_from_live(&mut self, key: RoomKey, index: u32) -> Option<Subscriber> {
+        let room = self.rooms.get_mut(&key).filter(|_| index != CATCHING_UP)?;
+        let removed = room.live.swap_remove(index as usize);
+        if let Some(moved) = room.live.get(index as usize)
+            && let Some(entry) = self.entries.get_mut(moved.slot)
             && let Some(joined) = entry.rooms.iter_mut().find(|joined| joined.key == key)
         {
             joined.index = index;
         }
+        Some(removed)
+    }
+}
+
+impl ShardRoom {
+    /// Has a connection get what is published from here on.
+    pub(super) fn enter(&mut self, slot: u32, joined: &mut Joined, after: u64) {
+        joined.index = self.live.len() as u32;
+        self.live.push(Subscriber { slot, format: joined.format.catching_up(), after });
     }
 }

@@ -9,8 +9,8 @@ use std::task::{self, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use parlor_hub::encode::{WireFormat, entry, member};
-use parlor_hub::engine::{Begin, Lost};
+use parlor_hub::encode::{WireFormat, member};
+use parlor_hub::engine::{Begin, Lost, Range};
 use parlor_hub::rate::Bucket;
 use parlor_hub::{Author, Command, ConnectionId, Hub, Reply, Ticket, socketio};
 use parlor_net::{Context, Conversation, Exchange, Incoming};
@@ -25,6 +25,7 @@ use parlor_proto::ws::{Failure, Kind};
 use super::Chat;
 use super::accounts::Login;
 use super::inbox::Unread;
+use super::page::{Answer, Page};
 use super::recovery::Session;
 use super::send::Post;
 
@@ -153,7 +154,7 @@ impl Native {
     }
 
     /// Who it is, and then the conversations with something unread. It is said once.
-    pub(super) fn greet(&mut self, session: ConnectionId) -> Vec<Vec<u8>> {
+    pub(super) fn greet(&mut self, session: ConnectionId) -> Vec<Answer> {
         let Some(greeting) = self.greeting.take() else { return Vec::new() };
         let mut out = Vec::with_capacity(256);
         // From here on only its hash is needed.
@@ -168,7 +169,8 @@ impl Native {
         };
         encode::welcome(&mut out, &welcome);
         let unread = greeting.inbox.iter().map(|unread| {
-            let entries: Vec<_> = unread.page.messages.iter().map(|message| entry(message)).collect();
+            let page = Page::first(&unread.page.messages, self.wire);
+            let entries = page.entries();
             let joined = encode::Joined {
                 of: Of::With(member(&unread.with)),
                 head: Some(unread.head.position()),
@@ -179,9 +181,10 @@ impl Native {
             };
             let mut out = Vec::with_capacity(512);
             encode::joined(&mut out, None, &joined);
-            out
+            drop(entries);
+            page.within_and_rest(out)
         });
-        iter::once(out).chain(unread).collect()
+        iter::once(out.into()).chain(unread).collect()
     }
 
     /// Joins a room unasked, as the request that opened the connection wants it.
@@ -202,10 +205,14 @@ impl Native {
     }
 
     /// Sends an object: the answer to a command, or a push.
-    pub(super) fn say(&mut self, to: &To, object: Vec<u8>, cx: &mut Context<'_>) {
+    pub(super) fn say(&mut self, to: &To, answer: impl Into<Answer>, cx: &mut Context<'_>) {
+        let mut answer = answer.into();
         match to.post {
-            Some(place) => self.answer_post(place, object),
-            None => say(self.wire, to, object, cx),
+            Some(place) => self.answer_post(place, answer.object),
+            None => {
+                say(self.wire, to, std::mem::take(&mut answer.object), &answer.attachments, cx);
+                answer.send_rest(cx);
+            }
         }
     }
 
@@ -307,7 +314,7 @@ impl Native {
         Ok(())
     }
 
-    fn say_reply(&mut self, asked: &Asked, reply: Reply) -> Vec<u8> {
+    fn say_reply(&mut self, asked: &Asked, reply: Reply) -> Answer {
         let mut out = Vec::with_capacity(256);
         let id = asked.to.id();
         let with = asked.with.as_ref().map(member);
@@ -322,7 +329,8 @@ impl Native {
                 encode::published(&mut out, id, of, published.position, published.ack.as_str());
             }
             Reply::Joined(joined) => {
-                let entries: Vec<_> = joined.messages.iter().map(|message| entry(message)).collect();
+                let page = Page::first(&joined.messages, self.wire);
+                let entries = page.entries();
                 let members: Vec<_> = joined.members.list.iter().flatten().map(member).collect();
                 let presence = encode::Presence {
                     members: &members,
@@ -354,11 +362,18 @@ impl Native {
                     unread,
                 };
                 encode::joined(&mut out, id, &joined);
+                drop(entries);
+                return page.within_and_rest(out);
             }
             Reply::Left { room } => encode::left(&mut out, id, &room),
-            Reply::History { room, page } => {
-                let entries: Vec<_> = page.messages.iter().map(|message| entry(message)).collect();
-                encode::history(&mut out, id, with.map_or(Of::Room(&room), Of::With), &entries, page.more);
+            Reply::History { room, range, page: found } => {
+                let page = match range {
+                    Range::Before(_) => Page::last(&found.messages, self.wire),
+                    Range::After(_) => Page::first(&found.messages, self.wire),
+                };
+                let (of, more) = (with.map_or(Of::Room(&room), Of::With), found.more || page.is_cut());
+                encode::history(&mut out, id, of, &page.entries(), more);
+                return page.within(out);
             }
             Reply::Members { room, members } => {
                 let list: Vec<_> = members.list.iter().flatten().map(member).collect();
@@ -389,7 +404,7 @@ impl Native {
                 encode::rooms(&mut out, id, &rows, more);
             }
         }
-        out
+        out.into()
     }
 }
 
@@ -401,8 +416,8 @@ impl Conversation for Native {
     fn opened(&mut self, cx: &mut Context<'_>) {
         let rooms =
             self.greeting.as_mut().map_or_else(Vec::new, |greeting| std::mem::take(&mut greeting.rooms));
-        for object in self.greet(cx.connection()) {
-            self.say(&To::default(), object, cx);
+        for answer in self.greet(cx.connection()) {
+            self.say(&To::default(), answer, cx);
         }
         for (room, begin) in rooms {
             self.join(room, begin, None, Missed::of(begin), cx);
@@ -424,11 +439,11 @@ impl Conversation for Native {
         if let Some(session) = &mut self.session {
             session.answered(ticket, &result);
         }
-        let text = match result {
+        let answer = match result {
             Ok(reply) => self.say_reply(&asked, reply),
-            Err(refusal) => error(asked.to.id(), &refusal),
+            Err(refusal) => error(asked.to.id(), &refusal).into(),
         };
-        self.say(&asked.to, text, cx);
+        self.say(&asked.to, answer, cx);
         cx.pause_reading(self.running.len() + self.tickets.len() >= PENDING);
     }
 
@@ -486,14 +501,14 @@ impl Conversation for Refused {
     }
 }
 
-/// Sends an object over a wire.
-pub(super) fn say(wire: Wire, to: &To, object: Vec<u8>, cx: &mut Context<'_>) {
+/// Sends an object over a wire; only one that has attachments has any.
+pub(super) fn say(wire: Wire, to: &To, object: Vec<u8>, attachments: &[Bytes], cx: &mut Context<'_>) {
     match (wire, to.ack) {
         (Wire::Native, _) => cx.send(Kind::Text, object),
-        (Wire::SocketIo, None) => cx.send_frames(socketio::native_event(&object)),
+        (Wire::SocketIo, None) => cx.send_frames(socketio::native_event_with(&object, attachments, None)),
         (Wire::SocketIo, Some(ack)) => {
             let object = String::from_utf8(object).unwrap_or_default();
-            let arguments = Arguments::from_parts(object, 1, Vec::new());
+            let arguments = Arguments::from_parts(object, 1, attachments.to_vec());
             cx.send_frames(socketio::ack(WireFormat::SocketIo, MAIN, ack, &arguments));
         }
     }

@@ -351,8 +351,8 @@ impl Conversation for Poller {
         if let Some(native) = self.native.as_mut().filter(|_| self.greet) {
             // Whoever is greeted is told who comes and goes as well.
             cx.speak(WireFormat::Lines);
-            for object in native.greet(cx.connection()) {
-                write_line(&mut self.batch, |line| line.extend_from_slice(&object));
+            for answer in native.greet(cx.connection()) {
+                write_line(&mut self.batch, |line| line.extend_from_slice(&answer.object));
             }
             self.batches = 1;
         }

@@ -21,6 +21,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::accounts::{Login, Stored};
+use super::native::Wire;
+use super::page::Page;
 use super::store::{self, wait};
 use super::{Chat, inbox};
 use crate::clock::now;
@@ -151,7 +153,8 @@ impl From<&command::Joined> for Followed {
     fn from(joined: &command::Joined) -> Followed {
         let at = |head: Head| Joined { epoch: head.epoch.0, offset: head.offset, seq: head.seq };
         let last = joined.messages.last().and_then(|message| message.place);
-        let whole = last.is_none_or(|last| joined.head.is_some_and(|head| head.offset == last.offset));
+        let whole = last.is_none_or(|last| joined.head.is_some_and(|head| head.offset == last.offset))
+            && !Page::first(&joined.messages, Wire::SocketIo).is_cut();
         Followed { head: joined.head.map(at), whole }
     }
 }

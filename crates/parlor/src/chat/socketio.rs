@@ -361,7 +361,7 @@ impl Conversation for ChatSocket {
         if let Stage::In(_) = &self.stage {
             let mut out = Vec::with_capacity(96);
             encode::bye(&mut out, code, retry_after);
-            say(Wire::SocketIo, &To::default(), out, cx);
+            say(Wire::SocketIo, &To::default(), out, &[], cx);
         }
     }
 

@@ -179,9 +179,9 @@ impl Namespace {
 
     /// Switches connection state recovery on: whoever comes back within `window` is given the same id, rooms and session,
     /// and every event that was missed; `socket.recovered` is true then. Events have one more argument with it, a
-    /// string at their end, which clients hand to handlers like any other.
-    pub fn recover(self, window: Duration) -> Namespace {
-        self.write().window = Some(window);
+    /// string at their end, which clients hand to handlers like any other. `None` switches it off, as it is at first.
+    pub fn recover(self, window: impl Into<Option<Duration>>) -> Namespace {
+        self.write().window = window.into();
         self
     }
 

@@ -64,16 +64,22 @@ struct State {
     /// Without its own id.
     rooms: Vec<Box<str>>,
     session: Session,
-    /// `None` where the namespace does not recover, and until the log of it has answered.
-    progress: Option<Progress>,
+    /// `None` where the namespace does not recover, and until the log of it has answered. In a box: most connections are
+    /// idle, and have none.
+    tended: Option<Box<Tended>>,
+    acks: Vec<(u64, oneshot::Sender<Arguments>)>,
+    /// What was emitted before the client is in.
+    early: Vec<Early>,
+}
+
+/// How far a client is that may come back, and what is being written down of it.
+struct Tended {
+    progress: Progress,
     /// Records of it that are being written, and whether something has changed that none of them has.
     writing: u32,
     changed: bool,
     /// Frames that wait until what was changed before them is written down.
     unsaid: Vec<Bytes>,
-    acks: Vec<(u64, oneshot::Sender<Arguments>)>,
-    /// What was emitted before the client is in.
-    early: Vec<Early>,
 }
 
 /// What is kept for a client, by key; each is one argument.
@@ -277,13 +283,13 @@ impl Socket {
         let mut state = self.state();
         match state.stage {
             Stage::Entering => state.early.push(Early::Frames(frames)),
-            // Who hears that it is in a room can rely on it.
-            Stage::In if state.writing > 0 => match state.unsaid.len() < UNSAID {
-                true if volatile => {}
-                true => state.unsaid.push(frames),
-                false => self.inner.hub.kick(self.inner.connection, CloseCode::SLOW),
+            Stage::In => match state.tended.as_mut().filter(|tended| tended.writing > 0) {
+                // Who hears that it is in a room can rely on it.
+                Some(_) if volatile => {}
+                Some(tended) if tended.unsaid.len() < UNSAID => tended.unsaid.push(frames),
+                Some(_) => self.inner.hub.kick(self.inner.connection, CloseCode::SLOW),
+                None => self.inner.hub.send(self.inner.connection, frames, volatile),
             },
-            Stage::In => self.inner.hub.send(self.inner.connection, frames, volatile),
             Stage::PutOut | Stage::Over => {}
         }
     }

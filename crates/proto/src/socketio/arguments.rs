@@ -98,6 +98,19 @@ impl Arguments {
         &self.text
     }
 
+    /// The same in a packet with as many attachments before these: placeholders count from `first`.
+    pub fn text_numbered_from(&self, first: usize) -> String {
+        const PLACEHOLDER: &str = "{\"_placeholder\":true,\"num\":";
+        // In a string the quotes would be escaped.
+        let mut parts = self.text.split(PLACEHOLDER);
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        for (number, part) in parts.enumerate() {
+            let behind = part.trim_start_matches(|digit: char| digit.is_ascii_digit());
+            text.extend([PLACEHOLDER, &(first + number).to_string(), behind]);
+        }
+        text
+    }
+
     /// How many values there are.
     pub fn len(&self) -> usize {
         self.count

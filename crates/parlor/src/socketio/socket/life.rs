@@ -7,7 +7,7 @@ use parlor_hub::Heard;
 use parlor_proto::codes::Refusal;
 use parlor_proto::socketio::Arguments;
 
-use super::{Early, Inner, Session, Socket, Stage, WRITING};
+use super::{Early, Inner, Session, Socket, Stage, Tended, WRITING};
 use crate::clock::now;
 use crate::socketio::extract::Rest;
 use crate::socketio::kept;
@@ -18,7 +18,7 @@ impl Socket {
     pub(in crate::socketio) fn away(&self) -> Option<Away> {
         let (id, rooms) = (Arc::clone(&self.inner.id), self.rooms());
         let state = self.state();
-        let (session, progress) = (state.session.clone(), state.progress?);
+        let (session, progress) = (state.session.clone(), state.tended.as_ref()?.progress);
         Some(Away { id, rooms, session, progress, stay: self.inner.stay })
     }
 
@@ -33,13 +33,14 @@ impl Socket {
     }
 
     pub(in crate::socketio) fn set_progress(&self, progress: Progress) {
-        self.state().progress = Some(progress);
+        let tended = Tended { progress, writing: 0, changed: false, unsaid: Vec::new() };
+        self.state().tended = Some(Box::new(tended));
     }
 
     /// Notes how far it is in the log.
     pub(in crate::socketio) fn note(&self, heard: Heard) {
-        if let Some(progress) = &mut self.state().progress {
-            progress.heard = heard;
+        if let Some(tended) = &mut self.state().tended {
+            tended.progress.heard = heard;
         }
     }
 
@@ -62,11 +63,12 @@ impl Socket {
         if state.stage != Stage::In {
             return;
         }
-        if state.writing >= WRITING {
-            state.changed = true;
+        let Some(tended) = &mut state.tended else { return };
+        if tended.writing >= WRITING {
+            tended.changed = true;
             return;
         }
-        state.writing += 1;
+        tended.writing += 1;
         drop(state);
         self.write_down();
     }
@@ -95,15 +97,17 @@ impl Socket {
     /// What was to be said after the changes can be said, unless there were more of them.
     fn written(&self) {
         let mut state = self.state();
-        if std::mem::take(&mut state.changed) && state.stage == Stage::In {
+        let is_in = state.stage == Stage::In;
+        let Some(tended) = &mut state.tended else { return };
+        if std::mem::take(&mut tended.changed) && is_in {
             drop(state);
             return self.write_down();
         }
-        state.writing -= 1;
-        if state.writing > 0 {
+        tended.writing -= 1;
+        if tended.writing > 0 {
             return;
         }
-        for frames in std::mem::take(&mut state.unsaid) {
+        for frames in std::mem::take(&mut tended.unsaid) {
             self.inner.hub.send(self.inner.connection, frames, false);
         }
     }
@@ -169,7 +173,9 @@ impl Socket {
         let was_in = matches!(state.stage, Stage::In | Stage::PutOut);
         state.stage = Stage::Over;
         state.acks.clear();
-        state.unsaid.clear();
+        if let Some(tended) = &mut state.tended {
+            tended.unsaid.clear();
+        }
         let Inner { hub, connection, namespace, .. } = &*self.inner;
         // The connection may go on in other namespaces.
         if namespace.has_own_rooms() {

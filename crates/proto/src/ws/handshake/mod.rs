@@ -6,13 +6,15 @@
 mod check;
 mod client;
 mod head;
+mod page;
 mod request;
 mod respond;
 
 pub use check::{Accepted, Rejection, check};
 pub use client::{ClientHandshake, ClientRequest, Established, Refused, Response};
 pub use head::{HeadError, MAX_HEAD, MAX_HEADERS, MAX_LINE};
-pub use request::{Request, RequestReader};
+pub use page::page;
+pub use request::{FOREIGN, Request, RequestReader};
 pub use respond::write_response;
 
 use base64::Engine;

@@ -10,6 +10,10 @@ pub struct RequestReader {
     head: HeadReader,
 }
 
+/// The answer to a request that [comes from elsewhere](Request::is_from_elsewhere).
+pub const FOREIGN: Rejection =
+    Rejection { status: 403, headers: &[], message: "Pages of other servers may not connect here." };
+
 /// The head of a request.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -72,6 +76,20 @@ impl Request {
         self.head.field(name)
     }
 
+    /// Whether it wants something else than an upgrade.
+    pub fn is_plain(&self) -> bool {
+        self.method() == "GET" && self.header("Upgrade").is_none()
+    }
+
+    /// Whether a page sent it that is another server's (RFC 6455 section 10.2): a browser says so in `Origin`. Pages of
+    /// this machine are as good as this server's own.
+    pub fn is_from_elsewhere(&self) -> bool {
+        let Some(origin) = self.header("Origin") else { return false };
+        let host = origin.split_once("://").map_or("", |(_, host)| host);
+        let name = host.split(':').next().unwrap_or_default();
+        Some(host) != self.header("Host") && !["127.0.0.1", "localhost"].contains(&name)
+    }
+
     /// Whether it may be answered with 101.
     pub fn check(&self) -> Result<Accepted, Rejection> {
         check(self.method(), self.version(), self.headers())
@@ -90,5 +108,37 @@ impl From<HeadError> for Rejection {
             HeadError::BadFirstLine => (400, "The request line is not one of HTTP/1.1."),
         };
         Rejection { status, headers: &[], message }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(method: &str, headers: &str) -> Request {
+        let head = format!("{method} / HTTP/1.1\r\nHost: h:1\r\n{headers}\r\n");
+        RequestReader::new().receive(head.as_bytes()).unwrap().unwrap().0
+    }
+
+    #[test]
+    fn pages_of_this_server_and_of_this_machine_are_not_from_elsewhere() {
+        let check = |origin: &str, elsewhere| {
+            let request = read("GET", &format!("Origin: {origin}\r\n"));
+            assert_eq!(request.is_from_elsewhere(), elsewhere, "{origin}");
+        };
+        assert!(!read("GET", "").is_from_elsewhere());
+        for origin in ["http://h:1", "https://h:1", "http://localhost:63342", "http://127.0.0.1"] {
+            check(origin, false);
+        }
+        for origin in ["http://h:2", "http://h", "null", "", "h:1", "http://127.0.0.1.evil.example"] {
+            check(origin, true);
+        }
+    }
+
+    #[test]
+    fn what_asks_for_an_upgrade_is_not_plain() {
+        assert!(read("GET", "").is_plain());
+        assert!(!read("GET", "upgrade: h2c\r\n").is_plain());
+        assert!(!read("POST", "").is_plain());
     }
 }

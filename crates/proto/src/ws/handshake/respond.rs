@@ -35,6 +35,7 @@ impl Rejection {
     pub fn write_response(&self, out: &mut Vec<u8>) {
         let reason = match self.status {
             400 => "Bad Request",
+            403 => "Forbidden",
             405 => "Method Not Allowed",
             414 => "URI Too Long",
             426 => "Upgrade Required",
