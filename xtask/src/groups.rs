@@ -50,6 +50,7 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { name: "doc", reason: "the documentation builds without warnings", minutes: 4, full_minutes: 4, quick: false, interop: false, run: run_doc },
     Group { name: "kill", reason: "kill -9 loses nothing that was acknowledged", minutes: 15, full_minutes: 60, quick: false, interop: false, run: run_kill },
     Group { name: "torture", reason: "every transport on a bad network, and ten thousand seeds of the hub in a world of its own", minutes: 15, full_minutes: 60, quick: false, interop: false, run: run_torture },
+    Group { name: "redis", reason: "several nodes on a redis-server that is killed, paused and emptied", minutes: 12, full_minutes: 12, quick: false, interop: true, run: run_redis },
     Group { name: "fuzz", reason: "a minute of coverage-guided fuzzing", minutes: 20, full_minutes: 30, quick: false, interop: false, run: run_fuzz },
     Group { name: "conformance", reason: "Autobahn|Testsuite, both roles and the Rust client", minutes: 25, full_minutes: 90, quick: false, interop: true, run: run_conformance },
     Group { name: "clients", reason: "Python clients, curl lines and hostile input on the real binary", minutes: 10, full_minutes: 10, quick: false, interop: true, run: run_clients },
@@ -74,7 +75,7 @@ fn run_tidy(cx: &Context, depth: Depth) -> Result<GroupResult> {
     fmt.args(["fmt", "--all", "--check"]);
     result.add(pass_or_fail(cx, fmt, "fmt")?);
     let mut clippy = cx.cargo();
-    clippy.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    clippy.args(["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]);
     result.add(pass_or_fail(cx, clippy, "clippy")?);
     Ok(result)
 }
@@ -117,6 +118,20 @@ fn run_torture(cx: &Context, depth: Depth) -> Result<GroupResult> {
     test.env("PARLOR_SEEDS", if full { "100000" } else { "10000" });
     test.env("PARLOR_TORTURE_SECONDS", if full { "900" } else { "60" });
     cargo_counts(cx, test, "torture")
+}
+
+fn run_redis(cx: &Context, _depth: Depth) -> Result<GroupResult> {
+    // Debian 12 has no Valkey; REDIS_SERVER names one where there is.
+    if std::env::var_os("REDIS_SERVER").is_none()
+        && let Err(error) = install::debian(cx, &[("redis-server", "redis-server")])
+    {
+        return Ok(GroupResult::skipped(format!("cannot be installed: {error:#}")));
+    }
+    let mut test = cx.cargo();
+    test.args(["test", "--no-fail-fast", "-p", "parlor-testkit", "-p", "parlor-server"]);
+    test.args(["--features", "parlor-testkit/redis-tests,parlor-server/redis-tests"]);
+    test.args(["--test", "redis", "--test", "redis_socketio", "--test", "nodes"]);
+    cargo_counts(cx, test, "redis")
 }
 
 fn run_fuzz(cx: &Context, depth: Depth) -> Result<GroupResult> {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use parlor_proto::name::RoomName;
 use parlor_proto::position::Epoch;
 
-use crate::engine::Door;
+use crate::engine::{Door, Elsewhere};
 use crate::hub::Hub;
 use crate::mailbox::Mail;
-use crate::publication::Publication;
+use crate::publication::{Author, Publication};
 use crate::rooms::RoomKey;
 
 impl Door for Hub {
@@ -51,9 +51,35 @@ impl Door for Hub {
             mailbox.push(Mail::EpochChanged(room.key));
         }
     }
+
+    fn present(&self, name: &RoomName, elsewhere: Elsewhere, now: u64) {
+        let mut table = self.rooms.lock(name);
+        // Who comes in next is told by the engine who is there.
+        let due = table.get_mut(name).and_then(|room| room.presence.elsewhere(elsewhere, now));
+        drop(table);
+        if let Some(at) = due {
+            self.schedule(name.clone(), at);
+        }
+    }
+
+    fn told(&self, node: u64, bytes: &[u8]) -> bool {
+        Hub::told(self, node, bytes)
+    }
 }
 
 impl Hub {
+    /// Tells the engine whether an account is in a room here. Asked again afterwards, because another worker may have told
+    /// it the opposite meanwhile: what was true last is told last.
+    pub(crate) fn tell_present(&self, room: &RoomName, who: &Author) {
+        let is_here =
+            || self.rooms.lock(room).get(room).is_some_and(|entry| entry.presence.is_here(&who.user));
+        let here = is_here();
+        self.engine().present(room, who, here);
+        if is_here() != here {
+            self.engine().present(room, who, !here);
+        }
+    }
+
     /// The workers with subscribers of the rooms that a selector names beside the publication's own; empty if there
     /// are none. Each room is locked for itself: nobody holds two.
     fn workers_elsewhere(&self, publication: &Publication) -> Vec<bool> {

@@ -7,7 +7,7 @@ use parlor_proto::name::RoomName;
 use parlor_proto::position::{Epoch, MessageId, Position, Since};
 
 use crate::policy::{Ack, Policy};
-use crate::publication::{Draft, Publication};
+use crate::publication::{Author, Draft, Publication};
 
 /// Called exactly once with the result, from whatever thread has it (the caller's own, before the method returns,
 /// included). It never blocks; that of a publish does not call the engine either, which may hold its locks then.
@@ -22,6 +22,22 @@ pub trait Door: Send + Sync {
     fn deliver(&self, publication: Arc<Publication>);
     /// The log of this room lost something or was rewound: positions from before are void.
     fn epoch_changed(&self, room: &RoomName, epoch: Epoch);
+    /// Who is in a room on other nodes; `now` is milliseconds since 1970. Not called by engines of one node.
+    fn present(&self, _room: &RoomName, _elsewhere: Elsewhere, _now: u64) {}
+    /// Another node says something, by [`Engine::tell`]. `false`: no Parlor can have said it.
+    fn told(&self, _node: u64, _bytes: &[u8]) -> bool {
+        true
+    }
+}
+
+/// Who is in a room on other nodes. Each node is a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// These and nobody else.
+    Are(Vec<(u64, Author)>),
+    Came(u64, Author),
+    /// This account, from this node.
+    Went(u64, Arc<str>),
 }
 
 /// What a publisher is told.
@@ -154,6 +170,11 @@ pub trait Engine: Send + Sync {
     /// The durability that `Log::Stored` rooms have here.
     fn ack(&self) -> Ack;
 
+    /// Whether other processes may use the same store at the same time.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Orders, stores and spreads one publication. `now` is milliseconds since 1970 by the caller's clock.
     fn publish(&self, draft: Draft, now: u64, done: Done<Published>);
 
@@ -182,6 +203,24 @@ pub trait Engine: Send + Sync {
     /// This node has (or no longer has) subscribers in the room; said before the room's log is read for one of them, and
     /// again for each. Engines of one node may ignore it; others deliver only what is published here or wanted here.
     fn interest(&self, room: &RoomName, wanted: bool);
+
+    /// An account has its first connection of this node in the room, or no longer has one: other nodes' hubs are told by
+    /// [`Door::present`], also when this node is killed. Engines of one node may ignore it.
+    fn present(&self, _room: &RoomName, _who: &Author, _here: bool) {}
+
+    /// Tells the other nodes something, or one of them; they hear it by [`Door::told`], at most once, and what is said
+    /// while the store is away is lost. Engines of one node have nobody to tell.
+    ///
+    /// # Errors
+    /// `too_large`.
+    fn tell(&self, _node: Option<u64>, _bytes: Vec<u8>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// The other nodes that live.
+    fn others(&self, done: Done<Vec<u64>>) {
+        done(Ok(Vec::new()));
+    }
 
     /// Small values for everything else that must last.
     fn records(&self) -> &dyn Records;

@@ -32,9 +32,13 @@ pub struct Hub {
     next_due: AtomicU64,
     limited: bool,
     own_time: OnceLock<Arc<AtomicU64>>,
+    listener: OnceLock<NodeListener>,
     /// Figures for the metrics page.
     pub stats: Stats,
 }
+
+/// Hears what another node says; `false`: no Parlor can have said it.
+pub type NodeListener = Box<dyn Fn(u64, &[u8]) -> bool + Send + Sync>;
 
 /// Counters of what went through the hub since the start.
 #[derive(Debug, Default)]
@@ -71,10 +75,20 @@ impl Hub {
             next_due: AtomicU64::new(u64::MAX),
             limited,
             own_time: OnceLock::new(),
+            listener: OnceLock::new(),
             stats: Stats::default(),
         });
         engine.start(hub.clone());
         hub
+    }
+
+    /// Who hears what other nodes say; the first one stays. It never blocks.
+    pub fn listen_to_nodes(&self, listener: NodeListener) {
+        let _ = self.listener.set(listener);
+    }
+
+    pub(crate) fn told(&self, node: u64, bytes: &[u8]) -> bool {
+        self.listener.get().is_none_or(|listener| listener(node, bytes))
     }
 
     pub fn engine(&self) -> &Arc<dyn Engine> {
@@ -184,7 +198,7 @@ impl Hub {
                     }
                 }
             }
-            let empty = room.subscriber_count() == 0 && room.presence.count() == 0;
+            let empty = room.subscriber_count() == 0 && !room.presence.has_own();
             if empty && next.is_none() {
                 match room.bucket.idle_ms(now) {
                     idle if idle >= ROOM_IDLE_MS => {

@@ -26,7 +26,7 @@ use crate::mailbox::Mail;
 use crate::policy::Log;
 use crate::publication::Author;
 use crate::publish::Publisher;
-use crate::rooms::RoomKey;
+use crate::rooms::{Room, RoomKey};
 use crate::shard::{Event, Shard};
 use crate::socketio;
 
@@ -406,13 +406,18 @@ impl Hub {
         let room = self.rooms.entry(&mut table, name, policy, now);
         room.subscribers[usize::from(worker)] += 1;
         let key = room.key;
-        let due = match who {
-            Who::Counted(author) => room.presence.join(author, now),
+        let counted = match who {
+            Who::Counted(author) => Some(author),
             Who::Nobody => None,
         };
+        let due = counted.and_then(|author| room.presence.join(author, now));
+        let came = counted.flatten().filter(|author| room.presence.is_here_once(&author.user));
         drop(table);
         if let Some(at) = due {
             self.schedule(name.clone(), at);
+        }
+        if let Some(author) = came {
+            self.tell_present(name, author);
         }
         // Not only by the first: whoever reads the log next must have asked to follow it before.
         self.engine().interest(name, true);
@@ -459,16 +464,24 @@ impl Hub {
         let mut table = self.rooms.lock(name);
         let Some(room) = table.get_mut(name) else { return };
         room.subscribers[usize::from(worker)] -= 1;
-        let mut due = match who {
-            Who::Counted(author) => room.presence.leave(author, now),
+        let counted = match who {
+            Who::Counted(author) => Some(author),
             Who::Nobody => None,
         };
+        let author = counted.flatten();
+        let here = |room: &Room| author.is_some_and(|author| room.presence.is_here(&author.user));
+        let before = here(room);
+        let mut due = counted.and_then(|author| room.presence.leave(author, now));
+        let went = author.filter(|_| before && !here(room));
         if due.is_none() && room.subscriber_count() == 0 {
             due = Some(now + crate::hub::ROOM_IDLE_MS);
         }
         drop(table);
         if let Some(at) = due {
             self.schedule(name.clone(), at);
+        }
+        if let Some(author) = went {
+            self.tell_present(name, author);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Who is in a room: members by account, changes gathered into pushes, a grace for those who come right back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parlor_proto::limits::{MEMBERS_LISTED, PRESENCE_GRACE, PRESENCE_INTERVAL, PRESENCE_MEMBERS};
@@ -8,6 +8,7 @@ use parlor_proto::name::RoomName;
 
 use crate::command::Members;
 use crate::encode::Encodings;
+use crate::engine::Elsewhere;
 use crate::policy::Presence;
 use crate::publication::Author;
 
@@ -25,7 +26,8 @@ pub struct PresenceChange {
 
 /// The members of one room and what has not been told about them yet.
 ///
-/// Invariant: a member with `subscribers == 0` has `leaves_at`, and the room is due no later than that.
+/// Invariant: a member with no subscribers here and no node elsewhere has `leaves_at`, and the room is due no later than
+/// that.
 #[derive(Debug)]
 pub(crate) struct RoomPresence {
     kind: Presence,
@@ -45,6 +47,8 @@ pub(crate) struct RoomPresence {
 struct Member {
     name: Arc<str>,
     subscribers: u32,
+    /// Other nodes on which it is.
+    elsewhere: Vec<u64>,
     leaves_at: Option<u64>,
     /// Others know that this member is here.
     told: bool,
@@ -77,18 +81,29 @@ impl RoomPresence {
             self.anonymous += 1;
             return self.soon(now);
         };
-        let member = self.members.entry(Arc::clone(&author.user)).or_insert_with(|| Member {
+        let member = self.member(author);
+        member.subscribers += 1;
+        self.came(author, now)
+    }
+
+    fn member(&mut self, author: &Author) -> &mut Member {
+        self.members.entry(Arc::clone(&author.user)).or_insert_with(|| Member {
             name: Arc::clone(&author.name),
             subscribers: 0,
+            elsewhere: Vec::new(),
             leaves_at: None,
             told: false,
-        });
-        member.subscribers += 1;
+        })
+    }
+
+    fn came(&mut self, author: &Author, now: u64) -> Option<u64> {
+        let member = self.member(author);
         member.leaves_at = None;
         if member.told {
             return None;
         }
-        if member.subscribers == 1 {
+        // Whoever is noted twice is told once.
+        if member.subscribers as usize + member.elsewhere.len() == 1 {
             self.changed.push(Arc::clone(&author.user));
         }
         self.soon(now)
@@ -105,11 +120,70 @@ impl RoomPresence {
         };
         let member = self.members.get_mut(&author.user)?;
         member.subscribers = member.subscribers.saturating_sub(1);
-        if member.subscribers > 0 {
+        self.went(&author.user, now)
+    }
+
+    fn went(&mut self, user: &str, now: u64) -> Option<u64> {
+        let member = self.members.get_mut(user)?;
+        if member.subscribers > 0 || !member.elsewhere.is_empty() || member.leaves_at.is_some() {
             return None;
         }
         member.leaves_at = Some(now + GRACE_MS);
         self.due_at(now + GRACE_MS)
+    }
+
+    /// Takes in who is here on other nodes. Returns when the room is due, if that is earlier than it was.
+    pub(crate) fn elsewhere(&mut self, elsewhere: Elsewhere, now: u64) -> Option<u64> {
+        if self.kind == Presence::Off {
+            return None;
+        }
+        match elsewhere {
+            Elsewhere::Came(node, author) => {
+                let member = self.member(&author);
+                if member.elsewhere.contains(&node) {
+                    return None;
+                }
+                member.elsewhere.push(node);
+                self.came(&author, now)
+            }
+            Elsewhere::Went(node, user) => {
+                let member = self.members.get_mut(&user)?;
+                let before = member.elsewhere.len();
+                member.elsewhere.retain(|other| *other != node);
+                if before == member.elsewhere.len() { None } else { self.went(&user, now) }
+            }
+            Elsewhere::Are(all) => {
+                let still: HashSet<(u64, &str)> = all.iter().map(|(node, who)| (*node, &*who.user)).collect();
+                let nodes = self.members.iter().flat_map(|(user, member)| {
+                    member.elsewhere.iter().map(move |node| (*node, Arc::clone(user)))
+                });
+                let gone: Vec<_> = nodes.filter(|(node, user)| !still.contains(&(*node, user))).collect();
+                let mut due = None;
+                for (node, user) in gone {
+                    due = self.elsewhere(Elsewhere::Went(node, user), now).or(due);
+                }
+                for (node, author) in all {
+                    due = self.elsewhere(Elsewhere::Came(node, author), now).or(due);
+                }
+                due
+            }
+        }
+    }
+
+    /// Whether the account has a subscriber on this node.
+    pub(crate) fn is_here(&self, user: &str) -> bool {
+        self.members.get(user).is_some_and(|member| member.subscribers > 0)
+    }
+
+    /// Whether it has exactly one.
+    pub(crate) fn is_here_once(&self, user: &str) -> bool {
+        self.members.get(user).is_some_and(|member| member.subscribers == 1)
+    }
+
+    /// Whether there is anybody who is not only on other nodes.
+    pub(crate) fn has_own(&self) -> bool {
+        let own = |member: &Member| member.subscribers > 0 || member.elsewhere.is_empty();
+        self.anonymous > 0 || self.members.values().any(own)
     }
 
     /// What others should be told now, if anything, and when to look again.
@@ -262,6 +336,38 @@ mod tests {
         presence.join(None, 0);
         assert_eq!(tick(&mut presence, 0), "1: =2");
         assert!(presence.members().list.is_none());
+    }
+
+    #[test]
+    fn who_is_on_several_nodes_came_once_and_leaves_after_the_last() {
+        let mut presence = RoomPresence::new(Presence::Members);
+        let (ann, bob) = (author("ann"), author("bob"));
+        assert_eq!(presence.elsewhere(Elsewhere::Came(7, ann.clone()), 1_000), Some(1_000));
+        assert_eq!(presence.elsewhere(Elsewhere::Came(7, ann.clone()), 1_000), None);
+        assert_eq!(presence.join(Some(&ann), 1_000), None);
+        assert_eq!(tick(&mut presence, 1_000), "1: +ann =1");
+        assert_eq!(presence.elsewhere(Elsewhere::Are(vec![(8, bob.clone())]), 2_000), Some(2_000));
+        assert_eq!(tick(&mut presence, 2_000), "2: +bob =2");
+        assert!(presence.has_own() && presence.is_here(&ann.user) && !presence.is_here(&bob.user));
+        presence.leave(Some(&ann), 3_000);
+        assert_eq!(tick(&mut presence, 13_000), "3: -ann =1");
+        assert!(!presence.has_own());
+        // From which it is not does not count, and twice is once.
+        assert_eq!(presence.elsewhere(Elsewhere::Went(7, Arc::clone(&bob.user)), 14_000), None);
+        assert_eq!(presence.elsewhere(Elsewhere::Went(8, Arc::clone(&bob.user)), 14_000), Some(24_000));
+        assert_eq!(presence.elsewhere(Elsewhere::Went(8, Arc::clone(&bob.user)), 15_000), None);
+        assert_eq!(tick(&mut presence, 24_000), "4: -bob =0");
+    }
+
+    #[test]
+    fn a_node_that_is_taken_for_dead_and_comes_back_is_no_leave() {
+        let mut presence = RoomPresence::new(Presence::Members);
+        let ann = author("ann");
+        presence.elsewhere(Elsewhere::Came(7, ann.clone()), 0);
+        tick(&mut presence, 0);
+        presence.elsewhere(Elsewhere::Went(7, Arc::clone(&ann.user)), 1_000);
+        presence.elsewhere(Elsewhere::Came(7, ann), 9_000);
+        assert_eq!(tick(&mut presence, 11_000), "nothing");
     }
 
     #[test]

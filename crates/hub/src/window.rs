@@ -39,7 +39,7 @@ pub struct Mark {
     /// Hash of what the message says.
     pub body: u64,
     /// When the key was made, by its own account.
-    made: Option<u64>,
+    pub made: Option<u64>,
 }
 
 struct Slice {
@@ -91,21 +91,12 @@ impl Window {
         self.forget(now);
         for slice in self.slices.iter().rev() {
             if let Some(seen) = slice.seen.get(&mark.key) {
-                return if seen.body == mark.body {
-                    Ok(Some(seen.position))
-                } else {
-                    Err(Refusal::new(
-                        Code::KeyReused,
-                        "this key was used for another message; make a new one",
-                    ))
-                };
+                return if seen.body == mark.body { Ok(Some(seen.position)) } else { Err(reused()) };
             }
         }
         let horizon = self.forgotten.max(now.saturating_sub(as_ms(KEY_WINDOW)));
         if mark.made.is_some_and(|made| made <= horizon) {
-            let message = "by its own time this key is older than repeats are remembered; look whether the \
-                           message arrived, then make a new key (and check this machine's clock)";
-            return Err(Refusal::new(Code::KeyExpired, message));
+            return Err(expired());
         }
         self.make_room(now)?;
         Ok(None)
@@ -170,6 +161,13 @@ impl Window {
 /// The refusal of a key that stands for another message.
 pub fn reused() -> Refusal {
     Refusal::new(Code::KeyReused, "this key was used for another message; make a new one")
+}
+
+/// The refusal of a key from before the window.
+pub fn expired() -> Refusal {
+    let message = "by its own time this key is older than repeats are remembered; look whether the message arrived, \
+                   then make a new key (and check this machine's clock)";
+    Refusal::new(Code::KeyExpired, message)
 }
 
 impl Slice {

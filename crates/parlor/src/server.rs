@@ -16,7 +16,7 @@ use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Response, StatusCode, Uri};
 use matchit::Match;
-use parlor_engines::{EmbeddedEngine, Settings};
+use parlor_engines::{EmbeddedEngine, RedisEngine, Settings, redis};
 use parlor_hub::encode::WireFormat;
 use parlor_hub::engine::Engine;
 use parlor_hub::memory::MemoryEngine;
@@ -213,7 +213,8 @@ impl Server {
         self
     }
 
-    /// Where publications are kept; without it, in memory. [`Server::embedded`] is the short way to a store on disk.
+    /// Where publications are kept; without it, in memory. [`Server::embedded`] is the short way to a store on disk,
+    /// [`Server::redis`] that to one which several processes share.
     pub fn engine(&mut self, engine: Arc<dyn Engine>) -> &mut Server {
         self.engine = Some(engine);
         self
@@ -255,6 +256,21 @@ impl Server {
     pub fn overflows(&mut self, overflows: Overflows) -> &mut Server {
         self.overflows = overflows;
         self
+    }
+
+    /// Keeps what is kept in a Redis or Valkey: every process with the same address is a node of one server. Rooms and
+    /// namespaces are the same on all of them, and clients that recover may come back to any; `docs/redis.md` says what
+    /// holds. `url` is `redis://[user[:password]@]host[:port][/database][?prefix=…&ack=memory|local]`. Blocks until the
+    /// server has answered, for at most some seconds.
+    ///
+    /// # Errors
+    /// The address is none, or the server cannot be reached or cannot keep what is promised; the sentence says why and
+    /// what to do.
+    pub fn redis(&mut self, url: &str) -> io::Result<&mut Server> {
+        let settings =
+            redis::Settings::parse(url).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+        let engine = RedisEngine::open(settings).map_err(io::Error::other)?;
+        Ok(self.engine(Arc::new(engine)))
     }
 
     /// Threads; without it, one per core.

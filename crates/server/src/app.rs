@@ -6,8 +6,11 @@ use std::sync::{Arc, mpsc};
 
 use anyhow::{Context, Result};
 use parlor::{Limits, Memory, Origins, Running, Server};
+use parlor_engines::RedisEngine;
 use parlor_hub::command::Publish;
 use parlor_hub::engine::{Engine, Published};
+use parlor_hub::memory::MemoryEngine;
+use parlor_hub::policy::Ack;
 use parlor_hub::publish::Publisher;
 use parlor_hub::{Form, Hub};
 use parlor_proto::name::RoomName;
@@ -22,7 +25,7 @@ use crate::pages;
 pub(crate) fn serve(settings: &Settings) -> Result<()> {
     let engine = engine(settings)?;
     let api_key = key::load_or_make(&settings.data)?;
-    let durability = durability(engine.as_ref());
+    let durability = durability(&settings.engine, engine.ack());
     let mut server = Server::new();
     server
         .chat()
@@ -81,15 +84,20 @@ fn engine(settings: &Settings) -> Result<Arc<dyn Engine>> {
         .map_err(|error| anyhow::anyhow!("the system has no random numbers: {error}"))?;
     std::fs::create_dir_all(&settings.data)
         .with_context(|| format!("cannot make the data directory {}", settings.data.display()))?;
-    match settings.engine {
-        EngineKind::Memory => Ok(Arc::new(parlor_hub::memory::MemoryEngine::new(secret))),
+    match &settings.engine {
+        EngineKind::Memory => Ok(Arc::new(MemoryEngine::new(secret))),
         EngineKind::Embedded => crate::embedded::open(&settings.data),
+        EngineKind::Redis(redis) => Ok(Arc::new(RedisEngine::open(redis.clone())?)),
     }
 }
 
-fn durability(engine: &dyn Engine) -> &'static str {
-    match engine.ack() {
-        parlor_hub::policy::Ack::Local => "a message is acknowledged when it is on disk",
+fn durability(kind: &EngineKind, ack: Ack) -> &'static str {
+    match (kind, ack) {
+        (EngineKind::Redis(_), Ack::Local) => "a message is acknowledged when Redis has it on disk",
+        (EngineKind::Redis(_), _) => {
+            "a message is acknowledged when Redis has it in memory; what it writes later a crash can lose"
+        }
+        (_, Ack::Local) => "a message is acknowledged when it is on disk",
         _ => "messages are kept in memory and are gone when this process ends",
     }
 }
@@ -104,7 +112,10 @@ fn announce(running: &Running, settings: &Settings, durability: &str) -> Result<
     for url in settings.public_url.clone().map_or_else(|| urls(scheme, address), |url| vec![url]) {
         writeln!(out, "  Chat      {url}")?;
     }
-    writeln!(out, "  Data      {} ({durability})", settings.data.display())?;
+    match &settings.engine {
+        EngineKind::Redis(redis) => writeln!(out, "  Data      {} ({durability})", redis.address)?,
+        _ => writeln!(out, "  Data      {} ({durability})", settings.data.display())?,
+    }
     writeln!(out, "  API key   {}", key::path(&settings.data).display())?;
     if settings.limits == Limits::Off {
         writeln!(out, "  Limits    off for rates and connections (--no-limits): for benchmarks only")?;
@@ -154,7 +165,8 @@ fn greet(hub: &Arc<Hub>) {
                     form: Form::Value,
                     author: None,
                     to: None,
-                    key: None,
+                    // Nodes that start together on an empty store greet once.
+                    key: Some("greeting".into()),
                     echo: true,
                     store: true,
                     delivery: None,

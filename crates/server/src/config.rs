@@ -6,7 +6,7 @@ mod settings;
 
 pub(crate) use load::{Loaded, load};
 pub(crate) use raw::{Flags, print_defaults};
-pub(crate) use settings::{EngineKind, Settings};
+pub(crate) use settings::{EngineKind, Settings, without_login};
 
 /// A setting is wrong: the sentence says which, where it came from, and how it would be right. Exit code 2.
 #[derive(Debug)]

@@ -9,5 +9,6 @@ pub mod listener;
 pub mod peer;
 pub mod process;
 pub mod proxy;
+pub mod redis;
 pub mod simulation;
 pub mod torture;

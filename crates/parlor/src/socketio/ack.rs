@@ -57,6 +57,8 @@ pub enum AckError {
     Closed,
     /// What should have been emitted cannot be written as JSON.
     Unwritable(BadArguments),
+    /// The other nodes cannot be asked: the store does not answer.
+    Unreachable,
 }
 
 impl fmt::Display for AckError {
@@ -64,6 +66,9 @@ impl fmt::Display for AckError {
         match self {
             AckError::Timeout => f.write_str("the client did not answer in time"),
             AckError::Closed => f.write_str("the client is gone"),
+            AckError::Unreachable => {
+                f.write_str("the other nodes cannot be asked: the store does not answer")
+            }
             AckError::Unwritable(error) => write!(f, "the event cannot be written: {error}"),
         }
     }

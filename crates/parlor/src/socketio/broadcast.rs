@@ -89,7 +89,8 @@ impl Broadcast {
         }
     }
 
-    /// Emits and asks everybody for an ack; waits until all have answered or left, or the time is over.
+    /// Emits and asks everybody for an ack; waits until all have answered or left, or the time is over. Clients of other
+    /// nodes hear it without being asked.
     ///
     /// # Errors
     /// The event cannot be written. Clients that do not answer are counted in [`Answers::missing`].
@@ -136,12 +137,13 @@ impl Broadcast {
         Sent::publish(hub, except, message)
     }
 
-    /// Whom it is for, and the emitting connection if that is left out. Ids are connections, except where the namespace
-    /// recovers: there everybody has a room of its own, which outlives the connection.
+    /// Whom it is for, and the emitting connection if that is left out. Ids are connections, except where everybody has a
+    /// room of its own.
     fn selector(&self, recovers: bool) -> (Selector, Option<ConnectionId>) {
         let mut selector = Selector::default();
+        let own_rooms = self.namespace.has_own_rooms();
         let find = |name: &String| -> Result<ConnectionId, RoomName> {
-            let socket = if recovers { None } else { self.namespace.socket(name) };
+            let socket = if own_rooms { None } else { self.namespace.socket(name) };
             socket.map(|socket| socket.connection()).ok_or_else(|| self.namespace.room(name))
         };
         for name in &self.to {

@@ -97,17 +97,26 @@ impl Conversation {
         };
         let returning = namespace.window().and_then(|_| Returning::read(auth.as_deref()));
         let Some(returning) = returning else { return self.enter_anew(&namespace, auth, cx) };
+        let (hub, pid, now) = (Arc::clone(cx.hub()), Arc::clone(&returning.pid), cx.now());
+        let is_shared = hub.engine().is_shared();
         let found: Pin<Box<dyn Future<Output = Option<Away>> + Send>> =
-            match namespace.shared.recovery.find(&returning.pid, cx.now()) {
+            match namespace.shared.recovery.find(&pid, now) {
+                // It may have been with another process since.
+                Some(Found::Away(away)) if is_shared => {
+                    Box::pin(kept::get(&hub, namespace.name(), &pid, Some(*away), now))
+                }
                 Some(Found::Away(away)) => return self.come_back(&namespace, &returning, *away, auth, cx),
                 Some(Found::Here(_)) => {
-                    let (namespace, pid) = (namespace.clone(), Arc::clone(&returning.pid));
-                    let hub = Arc::clone(cx.hub());
-                    Box::pin(async move { namespace.shared.recovery.find_ended(&pid, &hub).await })
+                    let namespace = namespace.clone();
+                    Box::pin(async move {
+                        let ended = namespace.shared.recovery.find_ended(&pid, &hub).await;
+                        match is_shared {
+                            true => kept::get(&hub, namespace.name(), &pid, ended, now).await,
+                            false => ended,
+                        }
+                    })
                 }
-                None if kept::outlives(cx.hub()) => {
-                    Box::pin(kept::get(cx.hub(), namespace.name(), &returning.pid, cx.now()))
-                }
+                None if kept::outlives(&hub) => Box::pin(kept::get(&hub, namespace.name(), &pid, None, now)),
                 None => return self.enter_anew(&namespace, auth, cx),
             };
         self.recalling.push(Recalling { namespace, auth, returning, found });
@@ -139,7 +148,7 @@ impl Conversation {
             Revision::V3 if namespace.name() == MAIN => cx.connection().to_string(),
             Revision::V3 => format!("{}#{}", namespace.name(), cx.connection()),
         };
-        let socket = self.socket(namespace, id.into(), pid, auth, false, cx);
+        let socket = self.socket(namespace, id.into(), pid, auth, None, cx);
         let handlers = namespace.deciding_handlers();
         if handlers.is_empty() {
             return self.admit(socket, cx);
@@ -200,7 +209,8 @@ impl Conversation {
         let since = away.progress.since(returning.last);
         let progress = Progress { heard: nothing_since(since), ..away.progress };
         let pid = Some(Arc::clone(&returning.pid));
-        let socket = self.socket(namespace, away.id, pid, auth.clone(), true, cx);
+        let stay = away.stay.saturating_add(1);
+        let socket = self.socket(namespace, away.id, pid, auth.clone(), Some(stay), cx);
         socket.restore(&away.rooms, away.session);
         socket.enter_before();
         self.join_everybody(socket, Some(Returned { auth, progress }), cx);
@@ -293,7 +303,7 @@ impl Conversation {
         id: Arc<str>,
         pid: Option<Arc<str>>,
         auth: Option<Box<Arguments>>,
-        recovered: bool,
+        came_back: Option<u32>,
         cx: &mut Context<'_>,
     ) -> Socket {
         let socket = Socket::new(New {
@@ -305,7 +315,8 @@ impl Conversation {
             handshake: Arc::clone(&self.handshake),
             auth,
             pid,
-            recovered,
+            recovered: came_back.is_some(),
+            stay: came_back.unwrap_or(0),
             waker: cx.waker(),
         });
         socket.set_polling(cx.is_polling());

@@ -31,6 +31,7 @@ mod options;
 mod payload;
 mod recovery;
 mod registry;
+mod server_side;
 mod socket;
 
 pub use ack::{Ack, AckError, Answers, Asked, Reply};
@@ -42,6 +43,7 @@ pub use handshake::Handshake;
 pub use namespace::{ConnectRefused, Namespace};
 pub use options::{Parser, SocketIoOptions};
 pub use payload::Payload;
+pub use server_side::ServerAnswers;
 pub use socket::Socket;
 
 pub(crate) use conversation::Conversation;

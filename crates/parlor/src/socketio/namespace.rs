@@ -2,21 +2,24 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use parlor_hub::socketio;
+use parlor_hub::{Hub, socketio};
 use parlor_proto::name::RoomName;
 use parlor_proto::socketio::Arguments;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::ack::Collector;
-use super::broadcast::Broadcast;
+use super::ack::{AckError, Collector};
+use super::broadcast::{Broadcast, unwritable};
 use super::handler::{BoxedConnect, BoxedEvent, ConnectHandler, EventHandler};
 use super::payload::Payload;
 use super::recovery::Recovery;
 use super::registry::Registry;
+use super::server_side::{self, ServerAnswers};
 use super::socket::Socket;
 use crate::sent::Sent;
 
@@ -52,6 +55,7 @@ struct Handlers {
     otherwise: Option<BoxedEvent>,
     any: Vec<BoxedEvent>,
     disconnect: Option<BoxedEvent>,
+    server_side: HashMap<String, server_side::Handler>,
     window: Option<Duration>,
 }
 
@@ -157,6 +161,22 @@ impl Namespace {
         self
     }
 
+    /// Called for every event of this name that the same namespace of another node has emitted with
+    /// [`Namespace::server_side_emit`]; a tuple takes all arguments. What it returns is the answer, if one is wanted.
+    pub fn on_server_side<T, R, F>(
+        self,
+        event: &str,
+        handler: impl Fn(T) -> F + Send + Sync + 'static,
+    ) -> Namespace
+    where
+        T: DeserializeOwned,
+        R: Payload,
+        F: Future<Output = R> + Send + 'static,
+    {
+        self.write().server_side.insert(event.to_owned(), server_side::handler(event, handler));
+        self
+    }
+
     /// Switches connection state recovery on: whoever comes back within `window` is given the same id, rooms and session,
     /// and every event that was missed; `socket.recovered` is true then. Events have one more argument with it, a
     /// string at their end, which clients hand to handlers like any other. `None` switches it off, as it is at first.
@@ -195,9 +215,20 @@ impl Namespace {
         self.read().disconnect.clone()
     }
 
+    pub(super) fn server_side_handler(&self, event: &str) -> Option<server_side::Handler> {
+        self.read().server_side.get(event).cloned()
+    }
+
     /// How long a connection may be away and still be recovered; `None`: not at all.
     pub(super) fn window(&self) -> Option<Duration> {
         self.read().window
+    }
+
+    /// Whether each socket has a room of its own in the hub, named by its id: in a namespace that recovers it outlives the
+    /// connection, and where several processes are one server it is how the others reach the socket.
+    pub(super) fn has_own_rooms(&self) -> bool {
+        let is_shared = |hub: &Arc<Hub>| hub.engine().is_shared();
+        self.window().is_some() || self.shared.registry.hub().is_some_and(is_shared)
     }
 
     // ---- Everybody ----
@@ -205,6 +236,31 @@ impl Namespace {
     /// Emits to everybody in the namespace. It takes its place when it is called; the result only says when it is done.
     pub fn emit<T: Payload + ?Sized>(&self, event: &str, data: &T) -> Sent {
         Broadcast::new(self).emit(event, data)
+    }
+
+    /// Emits to this namespace on all other nodes, which hear it with [`Namespace::on_server_side`]: at most once, and not
+    /// while the store is away. Without other nodes it reaches nobody.
+    pub fn server_side_emit<T: Payload + ?Sized>(&self, event: &str, data: &T) -> Sent {
+        match data.to_arguments() {
+            Ok(arguments) => server_side::emit(&self.shared.registry, self.name(), event, &arguments),
+            Err(error) => unwritable(&error),
+        }
+    }
+
+    /// Emits to this namespace on all other nodes and gathers what they answer, until all have or the time is over. A
+    /// node that does not listen to the event answers nothing and is not missed. Without other nodes the result is empty,
+    /// and there at once. Nothing is emitted before the result is awaited.
+    ///
+    /// # Errors
+    /// The event cannot be written, or the store does not answer.
+    pub fn server_side_emit_with_ack<T: Payload + ?Sized>(
+        &self,
+        event: &str,
+        data: &T,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<ServerAnswers, AckError>> + Send + use<T> {
+        let registry = Arc::clone(&self.shared.registry);
+        server_side::ask(registry, self.name().to_owned(), event.to_owned(), data.to_arguments(), timeout)
     }
 
     /// A message for those in a room; `room` may be a socket's id too.

@@ -53,6 +53,8 @@ pub(super) struct Away {
     pub(super) rooms: Vec<String>,
     pub(super) session: Session,
     pub(super) progress: Progress,
+    /// How often it came back before.
+    pub(super) stay: u32,
 }
 
 /// How far a client is in the log of its namespace, as the server knows it. The client's own word, the position of the

@@ -11,6 +11,7 @@ use parlor_hub::{Hub, socketio};
 
 use super::namespace::Namespace;
 use super::recovery::tend_every;
+use super::server_side::{self, Nodes};
 
 /// The namespaces of a server. Shared with every connection and every handle that the application keeps.
 #[derive(Default)]
@@ -19,6 +20,7 @@ pub(crate) struct Registry {
     namespaces: RwLock<HashMap<String, Namespace>>,
     patterns: RwLock<Vec<Pattern>>,
     state: RwLock<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+    pub(super) nodes: Nodes,
 }
 
 struct Pattern {
@@ -32,7 +34,9 @@ const LOG_BYTES: u64 = 16 * 1024 * 1024;
 
 impl Registry {
     /// Called once, when the server listens.
-    pub(crate) fn start(&self, hub: Arc<Hub>) {
+    pub(crate) fn start(self: &Arc<Self>, hub: Arc<Hub>) {
+        let registry = Arc::downgrade(self);
+        hub.listen_to_nodes(Box::new(move |node, bytes| server_side::hear(&registry, node, bytes)));
         let _ = self.hub.set(hub);
     }
 
@@ -64,10 +68,15 @@ impl Registry {
         template
     }
 
+    /// The namespace of this name, if there is one.
+    pub(super) fn known(&self, name: &str) -> Option<Namespace> {
+        read(&self.namespaces).get(name).cloned()
+    }
+
     /// The namespace that a client wants to enter.
     pub(super) fn find(&self, name: &str) -> Option<Namespace> {
-        if let Some(found) = read(&self.namespaces).get(name) {
-            return Some(found.clone());
+        if let Some(found) = self.known(name) {
+            return Some(found);
         }
         let patterns = read(&self.patterns);
         let pattern = patterns.iter().find(|pattern| (pattern.matches)(name))?;

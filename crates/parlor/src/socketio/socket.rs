@@ -46,6 +46,8 @@ struct Inner {
     /// What the client proves itself with when it comes back. Nobody else may know it.
     pid: Option<Arc<str>>,
     recovered: bool,
+    /// How often it came back before.
+    stay: u32,
     polling: AtomicBool,
     /// How far it is in the log is to be noted, and written down.
     to_be_tended: AtomicBool,
@@ -132,12 +134,14 @@ pub(super) struct New {
     pub(super) auth: Option<Box<Arguments>>,
     pub(super) pid: Option<Arc<str>>,
     pub(super) recovered: bool,
+    pub(super) stay: u32,
     pub(super) waker: Waker,
 }
 
 impl Socket {
     pub(super) fn new(new: New) -> Socket {
-        let New { id, namespace, hub, connection, format, handshake, auth, pid, recovered, waker } = new;
+        let New { id, namespace, hub, connection, format, handshake, auth, pid, recovered, stay, waker } =
+            new;
         let (polling, to_be_tended, put_all_out) =
             (AtomicBool::default(), AtomicBool::default(), AtomicBool::default());
         let state = Mutex::default();
@@ -151,6 +155,7 @@ impl Socket {
             auth,
             pid,
             recovered,
+            stay,
             polling,
             to_be_tended,
             put_all_out,

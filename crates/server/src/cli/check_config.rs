@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::serve::Serve;
 use super::show::Table;
+use crate::config::without_login;
 
 pub(super) fn run(serve: Serve) -> Result<()> {
     let loaded = serve.load()?;
@@ -13,7 +14,7 @@ pub(super) fn run(serve: Serve) -> Result<()> {
     for (name, given) in &loaded.sources {
         let value = match given.values.as_slice() {
             [] => "-".to_owned(),
-            values => values.join(", "),
+            values => values.iter().map(|value| without_login(value)).collect::<Vec<_>>().join(", "),
         };
         table.row([(*name).to_owned(), value, given.source.to_string()]);
     }

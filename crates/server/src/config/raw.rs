@@ -47,8 +47,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         name: "engine",
         kind: Kind::Text,
         default: "\"embedded\"",
-        example: "engine = \"memory\"",
-        help: "What keeps the messages: embedded (a store in the data directory) or memory (gone when the process ends)",
+        example: "engine = \"redis://127.0.0.1:6379\"",
+        help: "What keeps the messages: embedded (a store in the data directory), memory (gone when the process ends) or redis://… (several nodes are one server; docs/redis.md)",
     },
     Setting {
         name: "origin",

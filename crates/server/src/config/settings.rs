@@ -1,10 +1,12 @@
 //! Settings, checked and ready to use.
 
+use std::borrow::Cow;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use parlor::{ForwardedIn, Limits, Overflow, Overflows, Proxies, Tls};
+use parlor_engines::redis;
 use tracing_subscriber::EnvFilter;
 
 use super::Wrong;
@@ -37,12 +39,14 @@ pub(crate) struct Settings {
 }
 
 /// Where publications are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum EngineKind {
     /// A store in the data directory.
     Embedded,
     /// This process's memory.
     Memory,
+    /// A Redis that several nodes may share.
+    Redis(redis::Settings),
 }
 
 /// More threads than any machine has cores are a slip.
@@ -59,8 +63,7 @@ impl Settings {
             listen: value("listen").parse("is no address and port", address)?,
             data: value("data")
                 .parse("names no directory", |text| (!text.is_empty()).then(|| PathBuf::from(text)))?,
-            engine: value("engine")
-                .parse("is no engine of this version; there are embedded and memory", engine)?,
+            engine: engine(&value("engine"))?,
             origins: value("origin").each("is no origin: scheme, host and port, without a path", origin)?,
             public_url: value("public_url").optional("is no address of a page", public_url)?,
             proxies: Proxies {
@@ -122,6 +125,7 @@ impl<'a> Value<'a> {
     fn wrong(&self, text: &str, fault: &str) -> Wrong {
         let source = self.given.map(|given| format!("{}: ", given.source)).unwrap_or_default();
         let example = Setting::find(self.name).map_or("", |setting| setting.example);
+        let text = without_login(text);
         Wrong(format!("{source}\"{text}\" {fault}; an example is {example}"))
     }
 }
@@ -131,11 +135,22 @@ fn address(text: &str) -> Option<SocketAddr> {
     text.parse().ok().or_else(|| text.to_socket_addrs().ok()?.next())
 }
 
-fn engine(text: &str) -> Option<EngineKind> {
-    match text {
-        "embedded" => Some(EngineKind::Embedded),
-        "memory" => Some(EngineKind::Memory),
-        _ => None,
+fn engine(value: &Value<'_>) -> Result<EngineKind, Wrong> {
+    match value.texts().last().map_or("", String::as_str) {
+        "embedded" => Ok(EngineKind::Embedded),
+        "memory" => Ok(EngineKind::Memory),
+        url if url.contains("://") => redis::Settings::parse(url)
+            .map(EngineKind::Redis)
+            .map_err(|why| value.wrong(url, &format!("is no engine: {why}"))),
+        other => Err(value.wrong(other, "is no engine; there are embedded, memory and redis://…")),
+    }
+}
+
+/// A value as it may be shown: the user and password of a URL stay out of screens and logs.
+pub(crate) fn without_login(text: &str) -> Cow<'_, str> {
+    match text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
+        Some((scheme, (_, place))) => format!("{scheme}://…@{place}").into(),
+        None => text.into(),
     }
 }
 
@@ -214,7 +229,11 @@ mod tests {
     fn values_are_checked_and_a_wrong_one_is_shown_a_right_one() {
         assert_eq!(with("listen", "0.0.0.0:0").unwrap().listen.port(), 0);
         assert_eq!(with("listen", "[::1]:9").unwrap().listen.port(), 9);
-        assert_eq!(with("engine", "memory").unwrap().engine, EngineKind::Memory);
+        assert!(matches!(with("engine", "memory").unwrap().engine, EngineKind::Memory));
+        assert!(matches!(
+            with("engine", "redis://:secret@h:7000/1?ack=local").unwrap().engine,
+            EngineKind::Redis(_)
+        ));
         assert_eq!(with("origin", "https://App.example/").unwrap().origins, ["https://app.example"]);
         for (url, expected) in [
             ("https://Chat.example", "https://chat.example/"),
@@ -241,8 +260,18 @@ mod tests {
             ),
             (
                 "engine",
-                "redis://h",
-                "--engine: \"redis://h\" is no engine of this version; there are embedded and memory; an example is engine = \"memory\"",
+                "sqlite",
+                "--engine: \"sqlite\" is no engine; there are embedded, memory and redis://…; an example is engine = \"redis://127.0.0.1:6379\"",
+            ),
+            (
+                "engine",
+                "redis://:secret@h/x",
+                "--engine: \"redis://…@h/x\" is no engine: behind the slash stands the database's number; an example is engine = \"redis://127.0.0.1:6379\"",
+            ),
+            (
+                "engine",
+                "redis://:secret@h?ack=replicated",
+                "--engine: \"redis://…@h?ack=replicated\" is no engine: ack is memory or local; an example is engine = \"redis://127.0.0.1:6379\"",
             ),
             (
                 "origin",

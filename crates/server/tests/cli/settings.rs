@@ -56,9 +56,24 @@ fn a_slip_ends_the_program_with_what_was_meant() {
         "there is no setting PARLOR_LISTN; did you mean PARLOR_LISTEN?",
     );
     check(&["serve", "--lisen", "x"], None, "a similar argument exists: '--listen'");
-    check(&["--engine", "redis://h"], None, "--engine: \"redis://h\" is no engine of this version");
+    check(&["--engine", "sqlite"], None, "--engine: \"sqlite\" is no engine; there are embedded, memory");
     check(&["--config", "none.toml"], None, "`parlor print-defaults > parlor.toml` makes a file");
     check(&["pubish"], None, "a similar subcommand exists: 'publish'");
+}
+
+#[test]
+fn a_password_in_an_address_is_not_shown() {
+    let url = "redis://bob:geheim@127.0.0.1:1/0";
+    let checked = parlor().args(["check-config", "--engine", url]).output().unwrap();
+    let table = text(&checked.stdout);
+    assert!(table.contains("redis://…@127.0.0.1:1/0") && !table.contains("geheim"), "{table}");
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = parlor();
+    command.env("PARLOR_ENGINE", url).env("PARLOR_LOG", "trace").arg("--data").arg(dir.path());
+    let (code, stderr) = refused(&mut command);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("cannot reach redis://127.0.0.1:1: "), "{stderr}");
+    assert!(!stderr.contains("geheim"), "{stderr}");
 }
 
 #[test]

@@ -18,8 +18,12 @@ impl Socket {
     pub(in crate::socketio) fn away(&self) -> Option<Away> {
         let (id, rooms) = (Arc::clone(&self.inner.id), self.rooms());
         let state = self.state();
-        let progress = state.tended.as_ref()?.progress;
-        Some(Away { id, rooms, session: state.session.clone(), progress })
+        let (session, progress) = (state.session.clone(), state.tended.as_ref()?.progress);
+        Some(Away { id, rooms, session, progress, stay: self.inner.stay })
+    }
+
+    pub(in crate::socketio) fn stay(&self) -> u32 {
+        self.inner.stay
     }
 
     pub(in crate::socketio) fn restore(&self, rooms: &[String], session: Session) {
@@ -126,9 +130,10 @@ impl Socket {
         }
         state.stage = Stage::In;
         namespace.table().insert(Arc::clone(&self.inner.id), self.clone());
-        if namespace.window().is_some() {
+        if namespace.has_own_rooms() {
             self.enter(self.id());
-        } else {
+        }
+        if namespace.window().is_none() {
             hub.enter(*connection, &namespace.everybody(), *format, now(hub));
         }
         for room in &state.rooms {
@@ -173,9 +178,10 @@ impl Socket {
         }
         let Inner { hub, connection, namespace, .. } = &*self.inner;
         // The connection may go on in other namespaces.
-        if namespace.window().is_some() {
+        if namespace.has_own_rooms() {
             hub.exit(*connection, &namespace.room(self.id()));
-        } else {
+        }
+        if namespace.window().is_none() {
             hub.exit(*connection, &namespace.everybody());
         }
         for room in &state.rooms {

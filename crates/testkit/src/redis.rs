@@ -1,0 +1,197 @@
+//! `Redis`: a server of the test's own on a free port, in a directory of its own, ended by its id.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// No server takes this long to start unless something is broken.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Everything is synced before it is answered.
+pub const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
+
+/// A running server.
+#[derive(Debug)]
+pub struct Redis {
+    child: Child,
+    port: u16,
+    dir: PathBuf,
+    args: Vec<String>,
+}
+
+impl Redis {
+    /// Starts `redis-server`, or what `REDIS_SERVER` names, with these settings.
+    ///
+    /// # Panics
+    /// If there is none: `cargo xtask test redis` installs it.
+    pub fn start(args: &[&str]) -> Redis {
+        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+        loop {
+            // The number of the process keeps runs apart, the port the servers of one run.
+            let port = free_port();
+            let dir = std::env::temp_dir().join(format!("parlor-redis-{}-{port}", std::process::id()));
+            fs::create_dir_all(&dir).expect("a directory");
+            let mut redis = Redis { child: spawn(port, &dir, &args), port, dir, args: args.clone() };
+            // Somebody else may have taken the port meanwhile.
+            if redis.is_up() {
+                return redis;
+            }
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.address())
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the child is ours");
+        self.child.wait().expect("the child is ours");
+    }
+
+    /// Starts it again where it was, with what it has on disk.
+    pub fn start_again(&mut self) {
+        self.child = spawn(self.port, &self.dir, &self.args);
+        while !self.is_up() {
+            self.child = spawn(self.port, &self.dir, &self.args);
+        }
+    }
+
+    /// Ends it and keeps what it has on disk.
+    pub fn back_up(&mut self) -> Backup {
+        self.kill();
+        let backup = Backup(self.dir.with_extension("backup"));
+        copy(&self.dir, &backup.0);
+        self.start_again();
+        backup
+    }
+
+    /// Ends it and starts it with what it had on disk then.
+    pub fn restore(&mut self, backup: &Backup) {
+        self.kill();
+        fs::remove_dir_all(&self.dir).expect("it is ours");
+        copy(&backup.0, &self.dir);
+        self.start_again();
+    }
+
+    /// Stops it without ending it, until [`Redis::go_on`].
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    pub fn go_on(&self) {
+        self.signal("CONT");
+    }
+
+    /// The answer to one command, as the protocol has it.
+    pub fn ask(&self, parts: &[&str]) -> String {
+        self.try_ask(parts).expect("an answer")
+    }
+
+    /// Sends bytes on a channel, whatever they are.
+    pub fn publish(&self, channel: &str, bytes: &[u8]) {
+        let mut stream = TcpStream::connect(self.address()).expect("a connection");
+        let mut command =
+            format!("*3\r\n$7\r\nPUBLISH\r\n${}\r\n{channel}\r\n${}\r\n", channel.len(), bytes.len())
+                .into_bytes();
+        command.extend_from_slice(bytes);
+        command.extend_from_slice(b"\r\n");
+        stream.write_all(&command).expect("a write");
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).expect("an answer");
+        assert!(line.starts_with(':'), "{line}");
+    }
+
+    fn try_ask(&self, parts: &[&str]) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(self.address())?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut command = format!("*{}\r\n", parts.len());
+        for part in parts {
+            command += &format!("${}\r\n{part}\r\n", part.len());
+        }
+        command += "*1\r\n$4\r\nQUIT\r\n";
+        stream.write_all(command.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer.strip_suffix("+OK\r\n").unwrap_or(&answer).to_owned())
+    }
+
+    /// Waits for it; `false` if it has ended instead.
+    fn is_up(&mut self) -> bool {
+        let begin = Instant::now();
+        while !self
+            .try_ask(&["PING"])
+            .is_ok_and(|answer| answer == "+PONG\r\n" || answer.starts_with("-NOAUTH"))
+        {
+            assert!(begin.elapsed() < PATIENCE, "redis-server does not start");
+            if self.child.try_wait().expect("the child is ours").is_some() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        true
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(kill.expect("every system has kill").success(), "the server runs");
+    }
+}
+
+/// What a server had on disk.
+#[derive(Debug)]
+pub struct Backup(PathBuf);
+
+impl Drop for Backup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("it is ours") {
+        let path = entry.expect("it is ours").path();
+        let target = to.join(path.file_name().expect("a name"));
+        match path.is_dir() {
+            true => copy(&path, &target),
+            false => drop(fs::copy(&path, &target).expect("room for a copy")),
+        }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        // It may have been killed by the test.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn spawn(port: u16, dir: &PathBuf, args: &[String]) -> Child {
+    let program = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+    Command::new(&program)
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
+        .arg(dir)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| {
+            panic!("{program} does not start: {error}; `cargo xtask test redis` installs it")
+        })
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
