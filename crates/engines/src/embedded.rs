@@ -4,8 +4,8 @@
 //! next commit takes it along: a slow disk makes batches larger, not the line longer. A few threads read. Rings and
 //! rooms without a log are served by a [`MemoryEngine`] that shares the order with the writer.
 //!
-//! **Lock order:** queues and heads are locked alone. For the rest see [`parlor_hub::order`]: the writer holds the
-//! order's locks while it delivers and answers, and no others.
+//! **Lock order:** queues are locked alone, and so are heads, but for the writer. For the rest see [`parlor_hub::order`]:
+//! the writer holds the order's locks while it delivers, notes the head and answers.
 
 mod book;
 mod disk;
@@ -140,6 +140,22 @@ impl EmbeddedEngine {
         self.readers.run(ReadJob::new(done, read));
     }
 
+    /// The same for a room's log, which is answered once everything up to its head is delivered: nobody is told of a
+    /// place in the order of the store who could still be given something with a lower one.
+    fn read_log<T: Send + 'static>(
+        &self,
+        done: Done<T>,
+        read: impl FnOnce(&read::Reader) -> rusqlite::Result<T> + Send + 'static,
+        head: impl FnOnce(&T) -> u64 + Send + 'static,
+    ) {
+        let shared = Arc::clone(&self.shared);
+        self.read(done, move |reader| {
+            let found = read(reader)?;
+            shared.order.wait_for(head(&found));
+            Ok(found)
+        });
+    }
+
     fn see(&self, now: u64) {
         self.shared.latest.fetch_max(now, Ordering::Relaxed);
     }
@@ -200,7 +216,7 @@ impl Engine for EmbeddedEngine {
             return done(Ok(head));
         }
         let room = room.clone();
-        self.read(done, move |reader| reader.head(&room));
+        self.read_log(done, move |reader| reader.head(&room), |head| head.seq);
     }
 
     fn history(&self, room: &RoomName, policy: Policy, range: Range, limit: u32, done: Done<Page>) {
@@ -208,7 +224,7 @@ impl Engine for EmbeddedEngine {
             return self.rings.history(room, policy, range, limit, done);
         }
         let room = room.clone();
-        self.read(done, move |reader| reader.history(&room, range, limit));
+        self.read_log(done, move |reader| reader.history(&room, range, limit), |page| page.head.seq);
     }
 
     fn resume(&self, room: &RoomName, policy: Policy, begin: Begin, done: Done<Resumed>) {
@@ -223,7 +239,7 @@ impl Engine for EmbeddedEngine {
             return done(Ok(Resumed { head, outcome: Ok(page) }));
         }
         let room = room.clone();
-        self.read(done, move |reader| reader.resume(&room, begin));
+        self.read_log(done, move |reader| reader.resume(&room, begin), |resumed| resumed.head.seq);
     }
 
     fn life(&self) -> u64 {

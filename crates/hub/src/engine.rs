@@ -146,6 +146,9 @@ pub struct Resumed {
 /// and acknowledged; `seq` grows over all rooms in the order of delivery. What one thread publishes in one room is
 /// delivered in that order, stored or not.
 ///
+/// **Reading.** When `head`, `history` and `resume` answer, everything up to the `seq` of the head that they tell was
+/// delivered: whoever has read up to a place is not given anything before it afterwards.
+///
 /// **Durability.** `publish` with `Log::Stored` calls `Door::deliver` and then `done` only when the publication is
 /// as durable as the engine's ack level says. Nobody, publisher or subscriber, sees a message that a crash can
 /// un-happen. `Log::None` and `store: false` skip the store, not the engine.

@@ -4,7 +4,7 @@
 //! that place, delivery and answer of a room agree; they neither block nor come back here.
 
 use std::hash::BuildHasher;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use parlor_proto::name::RoomName;
 use rustc_hash::FxBuildHasher;
@@ -21,6 +21,8 @@ const LANES: usize = 64;
 #[derive(Debug)]
 pub struct Order {
     numbers: Mutex<Numbers>,
+    /// A batch has ended.
+    ended: Condvar,
     /// The time of the newest publication in the rooms whose names fall here.
     lanes: Box<[Mutex<u64>]>,
 }
@@ -42,6 +44,7 @@ impl Order {
     pub fn new(last: u64) -> Order {
         Order {
             numbers: Mutex::new(Numbers { last, pending: None }),
+            ended: Condvar::new(),
             lanes: (0..LANES).map(|_| Mutex::default()).collect(),
         }
     }
@@ -97,6 +100,14 @@ impl Order {
     /// Ends the batch; what was given out and not spread is free again.
     pub fn finish(&self) {
         self.numbers().pending = None;
+        self.ended.notify_all();
+    }
+
+    /// Waits until everything up to a number that was read is spread. What is read of a batch before it is spread would
+    /// be ahead of everything that is still to come with a lower number; a batch takes as long as its commit.
+    pub fn wait_for(&self, seq: u64) {
+        let ahead = |numbers: &mut Numbers| numbers.pending.is_some() && numbers.last < seq;
+        drop(self.ended.wait_while(self.numbers(), ahead));
     }
 
     fn numbers(&self) -> MutexGuard<'_, Numbers> {

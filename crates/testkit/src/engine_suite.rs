@@ -31,6 +31,7 @@ macro_rules! engine_suite {
                 order: an_ephemeral_message_has_no_offset_and_is_not_kept
                 order: rings_and_stored_rooms_share_one_count
                 order: the_frontier_is_at_what_was_delivered_and_below_what_comes
+                order: nothing_is_read_before_it_is_delivered
                 order: a_stopped_engine_refuses
                 history: pages_go_both_ways_without_gap_or_overlap
                 history: a_page_is_bounded_by_bytes_but_never_empty

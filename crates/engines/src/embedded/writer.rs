@@ -322,10 +322,11 @@ impl Writer {
                     }
                     let room = publication.room.clone();
                     let first = self.book.at_hand(&room).map_or(1, |room| room.first);
-                    self.shared.heads.set(&room, head, first);
                     let published = Published { position: Some(position), ack: Ack::Local, duplicate: false };
                     self.shared.order.spread(place.seq, || {
                         self.door.deliver(publication);
+                        // Not before: whoever knows of it takes what has a lower number for delivered.
+                        self.shared.heads.set(&room, head, first);
                         done(Ok(published));
                     });
                 }

@@ -177,6 +177,13 @@ impl Bench {
         events.clone()
     }
 
+    /// How many stored messages of a room have come through the door, whenever that is called.
+    pub fn delivered_in(&self, room: &str) -> impl Fn() -> u64 + Send + 'static {
+        let (recorder, room) = (Arc::clone(&self.recorder), RoomName::internal(room));
+        let is_of = move |event: &&Event| matches!(event, Event::Delivered(one) if one.room == room && one.place.is_some());
+        move || recorder.events.lock().unwrap().iter().filter(&is_of).count() as u64
+    }
+
     /// The publications that came through the door so far.
     pub fn delivered(&self) -> Vec<Arc<Publication>> {
         let events = self.recorder.events.lock().unwrap();

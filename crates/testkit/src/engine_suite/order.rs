@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parlor_hub::engine::{Begin, Lost, Range};
+use parlor_hub::engine::{Begin, Lost, Range, Resumed};
 use parlor_hub::policy::{Ack, Log, Policy};
 use parlor_hub::{ConnectionId, Delivery, Selector};
 use parlor_proto::codes::Code;
@@ -216,6 +216,28 @@ pub fn the_frontier_is_at_what_was_delivered_and_below_what_comes(bench: &Bench)
         assert!(before < seq && seq <= frontier().last, "{room}: {before}, {seq}, {:?}", frontier());
     }
     assert_eq!((bench.engine.life(), frontier().rings_since), (life, begin.rings_since));
+}
+
+pub fn nothing_is_read_before_it_is_delivered(bench: &Bench) {
+    let read_at = || {
+        let delivered = bench.delivered_in("room");
+        let head = wait(|done| {
+            let answer = Box::new(move |resumed: Result<Resumed, _>| {
+                done(resumed.map(|resumed| (resumed.head.offset, delivered())));
+            });
+            bench.engine.resume(&RoomName::internal("room"), STORED, Begin::Last(1), answer);
+        });
+        head.expect("an answer")
+    };
+    for n in 0..2_000 {
+        bench.post(bench.draft("room", STORED, "1"));
+        if n % 10 == 0 {
+            let (head, delivered) = read_at();
+            assert!(head <= delivered, "{head} is the head, and {delivered} were delivered");
+        }
+    }
+    bench.events(4_000);
+    assert_eq!(read_at(), (2_000, 2_000));
 }
 
 pub fn a_stopped_engine_refuses(bench: &Bench) {
