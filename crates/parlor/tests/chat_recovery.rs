@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use parlor::Server;
 use parlor::testing::{Event, SocketIoClient, TestServer};
+use parlor::{Code, Refusal, Server};
 use parlor_hub::engine::{
     Begin, Done, Door, Engine, Frontier, Head, Page, Published, Range, Records, Resumed,
 };
@@ -22,19 +22,27 @@ type Answer = Box<dyn FnOnce() + Send>;
 struct Slow {
     store: MemoryEngine,
     is_open: AtomicBool,
+    /// It refuses instead.
+    is_busy: AtomicBool,
     answers: Mutex<UnboundedSender<Answer>>,
 }
 
 impl Slow {
     fn new() -> (Arc<Slow>, UnboundedReceiver<Answer>) {
         let (answers, waiting) = unbounded_channel();
-        let (store, is_open) = (MemoryEngine::new([7; 16]), AtomicBool::new(false));
-        (Arc::new(Slow { store, is_open, answers: Mutex::new(answers) }), waiting)
+        let (store, is_open, is_busy) =
+            (MemoryEngine::new([7; 16]), AtomicBool::new(false), AtomicBool::new(false));
+        (Arc::new(Slow { store, is_open, is_busy, answers: Mutex::new(answers) }), waiting)
     }
 
     fn later<T: Send + 'static>(&self, room: &RoomName, done: Done<T>) -> Done<T> {
         if &**room != "b" || self.is_open.load(Ordering::Acquire) {
             return done;
+        }
+        if self.is_busy.load(Ordering::Acquire) {
+            return Box::new(move |_| {
+                done(Err(Refusal::new(Code::Busy, "too much waits to be read; try again")))
+            });
         }
         let answers = self.answers.lock().unwrap().clone();
         Box::new(move |result| drop(answers.send(Box::new(move || done(result)))))
@@ -153,5 +161,19 @@ async fn a_message_of_a_room_that_is_being_joined_is_not_missed_because_of_a_lat
     assert!(ann.recovered());
     publish(&mut bob, "a", 4).await;
     hears(&mut ann, &[("a", 4)]).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_if_one_of_its_rooms_cannot_be_joined() {
+    let (store, _) = Slow::new();
+    store.is_busy.store(true, Ordering::Release);
+    let mut app = Server::new();
+    app.chat().engine(Arc::clone(&store) as Arc<dyn Engine>);
+    let server = TestServer::start(app).await;
+    // This is answered when the stream is at its end.
+    let text = server.get("/sse?room=a&room=b").await.text();
+    let error = text.find(r#""code":"busy""#).unwrap_or_else(|| panic!("{text}"));
+    assert!(text[error..].contains(r#""type":"bye","code":1013"#), "{text}");
     server.stop().await;
 }

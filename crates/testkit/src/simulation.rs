@@ -3,8 +3,8 @@
 //!
 //! Everything that threads, sockets and disks would do by themselves is a move here, and dice say which is next. What is
 //! under test is real: `Hub`, `Shard`, their mailboxes and outboxes, the memory engine, the key window, the order, the
-//! encoders. What stands in for the rest is short: [`store`] for the embedded engine's threads and its disk, [`server`]
-//! for the worker's loop and the conversation, [`client`] for those who follow rooms, [`publisher`] for those who write.
+//! encoders. What stands in for the rest is short: `store` for the embedded engine's threads and its disk, `server`
+//! for the worker's loop and the conversation, `client` for those who follow rooms, `publisher` for those who write.
 
 mod client;
 mod disk;

@@ -1,6 +1,6 @@
 //! What clients write down while everything goes wrong around them, and the checker that reads it afterwards.
 //!
-//! A client notes what it was told, in the order in which it was told. [`check`] compares the notes of all of them with
+//! A client notes what it was told, in the order in which it was told. [`check()`] compares the notes of all of them with
 //! each other and with what the store held in the end; it knows nothing of transports, processes or time.
 
 mod check;

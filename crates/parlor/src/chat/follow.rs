@@ -187,7 +187,14 @@ impl Conversation for Follow {
         {
             self.newest = self.newest.max((head.seq, head.id));
         }
+        let refused = result.as_ref().err().map(|refusal| refusal.code);
+        let is_join = self.native.asks_for_itself(ticket);
         self.native.reply(ticket, result, cx);
+        // The ids of the others would pass by a room that it is not in: who comes back with one would miss it unawares.
+        if let Some(code) = refused.filter(|_| is_join && self.events) {
+            let close = if code.is_temporary() { CloseCode::OVERLOADED } else { CloseCode::FORBIDDEN };
+            cx.close(close, close.reason());
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) {

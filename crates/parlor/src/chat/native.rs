@@ -204,6 +204,11 @@ impl Native {
         &self.chat.hub
     }
 
+    /// Whether this asks for something that no body of the client has asked for.
+    pub(super) fn asks_for_itself(&self, ticket: Ticket) -> bool {
+        self.tickets.get(&ticket).is_some_and(|asked| asked.to.post.is_none())
+    }
+
     /// Sends an object: the answer to a command, or a push.
     pub(super) fn say(&mut self, to: &To, answer: impl Into<Answer>, cx: &mut Context<'_>) {
         let mut answer = answer.into();
