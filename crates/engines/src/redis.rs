@@ -130,10 +130,29 @@ impl RedisEngine {
         done: Done<T>,
         read: impl FnOnce(&Value) -> Option<T> + Send + 'static,
     ) {
-        let (verb, keys, args) = ask;
+        self.ask_behind(None, ask, done, read);
+    }
+
+    /// Asks for something of a room's log: answered when everything up to its head is delivered.
+    fn ask_log<T: Send + 'static>(
+        &self,
+        ask: (Verb, Vec<String>, Vec<Vec<u8>>),
+        done: Done<T>,
+        read: impl FnOnce(&Value) -> Option<T> + Send + 'static,
+    ) {
+        self.ask_behind(Some(|value| Some(head_of(value.list()?)?.seq)), ask, done, read);
+    }
+
+    fn ask_behind<T: Send + 'static>(
+        &self,
+        behind: Option<fn(&Value) -> Option<u64>>,
+        (verb, keys, args): (Verb, Vec<String>, Vec<Vec<u8>>),
+        done: Done<T>,
+        read: impl FnOnce(&Value) -> Option<T> + Send + 'static,
+    ) {
         let repeatable = !matches!(verb, Verb::Script(Script::Put));
         let answer = answer(done, read);
-        self.shared.inbox.push(Job::Ask(Ask { verb, keys, args, repeatable, in_order: false, answer }));
+        self.shared.inbox.push(Job::Ask(Ask { verb, keys, args, repeatable, behind, answer }));
     }
 
     fn read(
@@ -213,7 +232,7 @@ impl Engine for RedisEngine {
         if retention(policy).is_none() {
             return done(Err(Refusal::no_log(room.as_str(), "positions")));
         }
-        self.ask(self.read(room, policy, What::Head, 1), done, |value| head_of(value.list()?));
+        self.ask_log(self.read(room, policy, What::Head, 1), done, |value| head_of(value.list()?));
     }
 
     fn life(&self) -> u64 {
@@ -223,14 +242,8 @@ impl Engine for RedisEngine {
     /// Answered when everything up to it is delivered. Rings are kept by Redis as logs are, and lose nothing otherwise.
     fn frontier(&self, done: Done<Frontier>) {
         let read = |value: &Value| Some(Frontier { last: value.number().unwrap_or(0), rings_since: 0 });
-        self.shared.inbox.push(Job::Ask(Ask {
-            verb: Verb::Plain("GET"),
-            keys: vec![self.shared.names.seq()],
-            args: Vec::new(),
-            repeatable: true,
-            in_order: true,
-            answer: answer(done, read),
-        }));
+        let ask = (Verb::Plain("GET"), vec![self.shared.names.seq()], Vec::new());
+        self.ask_behind(Some(Value::number), ask, done, read);
     }
 
     fn history(&self, room: &RoomName, policy: Policy, range: Range, limit: u32, done: Done<Page>) {
@@ -243,7 +256,7 @@ impl Engine for RedisEngine {
         };
         let name = room.clone();
         let limit = limit.clamp(1, PAGE_MESSAGES as u32);
-        self.ask(self.read(room, policy, what, limit), done, move |value| page_of(&name, value, what));
+        self.ask_log(self.read(room, policy, what, limit), done, move |value| page_of(&name, value, what));
     }
 
     fn resume(&self, room: &RoomName, policy: Policy, begin: Begin, done: Done<Resumed>) {
@@ -257,7 +270,7 @@ impl Engine for RedisEngine {
         };
         let name = room.clone();
         let ask = self.read(room, policy, what, PAGE_MESSAGES as u32);
-        self.ask(ask, done, move |value| {
+        self.ask_log(ask, done, move |value| {
             let page = page_of(&name, value, what)?;
             let at = value.list()?.get(5)?.text().and_then(entry::message_id);
             let head = page.head;

@@ -161,7 +161,7 @@ pub struct Resumed {
 /// **Failure.** A refusal means that the publication is not stored and will not be. When an engine whose store is its
 /// own cannot know, it ends the process rather than guess. One whose store is elsewhere says `unavailable`: the
 /// publication may have been stored, and if so it is delivered; a repeat with the same key is safe. While such an engine
-/// reads what it has missed, it may answer before it delivers.
+/// reads what it has missed, it may answer a publisher before it delivers.
 ///
 /// **Cancellation.** There is none: what was handed in is carried out.
 ///

@@ -32,7 +32,7 @@ impl Item {
         // Beside what it carries, about what an entry costs.
         256 + match self {
             Item::Message(message) => message.weight(),
-            Item::Answer(..) => 0,
+            Item::Answer(_, value) => value.weight(),
         }
     }
 }

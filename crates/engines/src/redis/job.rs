@@ -44,8 +44,8 @@ pub(super) struct Ask {
     pub(super) args: Vec<Vec<u8>>,
     /// Asking twice does no harm.
     pub(super) repeatable: bool,
-    /// The answer is true only once everything before it is delivered.
-    pub(super) in_order: bool,
+    /// The number up to which everything has to be delivered before the answer is given.
+    pub(super) behind: Option<fn(&Value) -> Option<u64>>,
     pub(super) answer: Box<dyn FnOnce(Result<Value, Refusal>) + Send>,
 }
 
@@ -247,7 +247,7 @@ mod tests {
             keys: Vec::new(),
             args,
             repeatable: true,
-            in_order: false,
+            behind: None,
             answer: Box::new(answer),
         }));
     }

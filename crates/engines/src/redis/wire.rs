@@ -30,6 +30,18 @@ impl Value {
         }
     }
 
+    /// The bytes that it holds, about.
+    pub(super) fn weight(&self) -> usize {
+        let held = match self {
+            Value::Text(bytes) => bytes.len(),
+            Value::List(values) | Value::Map(values) | Value::Push(values) => {
+                values.iter().map(Value::weight).sum()
+            }
+            _ => 0,
+        };
+        size_of::<Value>() + held
+    }
+
     pub(super) fn bytes(&self) -> Option<&[u8]> {
         match self {
             Value::Text(bytes) => Some(bytes),

@@ -45,11 +45,13 @@ impl Link {
             Pending::Pass { publication, done } => self.passed(publication, done, &value),
             Pending::Ask(ask) => match value {
                 Value::Error(why) => (ask.answer)(Err(refusal_of(&why))),
-                value if ask.in_order && !self.hold.is_open() => {
-                    let number = value.number().unwrap_or(0);
-                    self.hold.push_behind(number, Item::Answer(ask, value));
-                }
-                value => (ask.answer)(Ok(value)),
+                value => match ask.behind.filter(|_| !self.hold.is_open()) {
+                    Some(behind) => {
+                        let number = behind(&value).unwrap_or(0);
+                        self.hold.push_behind(number, Item::Answer(ask, value));
+                    }
+                    None => (ask.answer)(Ok(value)),
+                },
             },
             Pending::Check { room, known } => self.checked(session, &room, known, &value),
             Pending::Fill { room, after } => {
