@@ -27,7 +27,7 @@ use crate::policy::Log;
 use crate::publication::Author;
 use crate::publish::Publisher;
 use crate::rooms::{Room, RoomKey};
-use crate::shard::{Event, Shard};
+use crate::shard::{Event, Shard, ShardRoom};
 use crate::socketio;
 
 /// A subscriber that does not get what is published yet. Invariant: it is in no `live` list of the same room.
@@ -199,10 +199,13 @@ impl Shard {
         if !self.contains(connection) {
             return;
         }
-        let Some(room) = self.rooms.get_mut(&key) else { return };
-        let name = room.name.clone();
-        let waiting = room.catching_up.iter_mut().find(|waiting| waiting.slot == connection.slot());
-        let Some(waiting) = waiting.filter(|waiting| waiting.ticket == Some(ticket)) else { return };
+        let asked =
+            |waiting: &&mut CatchingUp| waiting.slot == connection.slot() && waiting.ticket == Some(ticket);
+        let found = self.rooms.get_mut(&key).and_then(|room| {
+            let waiting = room.catching_up.iter_mut().find(asked)?;
+            Some((room.name.clone(), waiting))
+        });
+        let Some((name, waiting)) = found else { return overtaken(connection, ticket, events) };
         waiting.ticket = None;
         let resumed = match result {
             Ok(resumed) => resumed,
@@ -345,17 +348,20 @@ impl Shard {
         ticket: Option<Ticket>,
         events: &mut Vec<Event>,
     ) {
-        let Some(room) = self.rooms.get(&key) else { return };
+        if !self.contains(connection) {
+            return;
+        }
         // A mail that an earlier join of the same connection has led to is not for this one.
         let awaited = |waiting: &CatchingUp| match ticket {
             Some(_) => waiting.ticket == ticket,
             None => waiting.state == State::Reading(after),
         };
-        let entered =
-            room.catching_up.iter().any(|waiting| waiting.slot == connection.slot() && awaited(waiting));
-        if !self.contains(connection) || !entered {
-            return;
-        }
+        let is_in = |room: &&ShardRoom| {
+            room.catching_up.iter().any(|waiting| waiting.slot == connection.slot() && awaited(waiting))
+        };
+        let Some(room) = self.rooms.get(&key).filter(is_in) else {
+            return ticket.map_or((), |ticket| overtaken(connection, ticket, events));
+        };
         let name = room.name.clone();
         if let Some(ticket) = ticket {
             let members = self.hub.members(&name);
@@ -364,6 +370,13 @@ impl Shard {
         }
         self.enter_live(connection, key, after, events);
     }
+}
+
+/// Answers a join that came to nothing, because its connection has joined the same room again or has left it meanwhile.
+fn overtaken(connection: ConnectionId, ticket: Ticket, events: &mut Vec<Event>) {
+    let sentence = "a later join or a leave of this room came before this one was done";
+    let result = Err(Refusal::new(Code::NotJoined, sentence));
+    events.push(Event::Reply { connection, ticket, result });
 }
 
 /// Whom a subscriber is counted as in its room's presence.

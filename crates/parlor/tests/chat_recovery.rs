@@ -41,7 +41,7 @@ impl Slow {
         }
         if self.is_busy.load(Ordering::Acquire) {
             return Box::new(move |_| {
-                done(Err(Refusal::new(Code::Busy, "too much waits to be read; try again")))
+                done(Err(Refusal::new(Code::Busy, "too much waits to be read; try again")));
             });
         }
         let answers = self.answers.lock().unwrap().clone();

@@ -105,6 +105,10 @@ impl Session {
     /// The hub's answer to a join, if it is one.
     pub(super) fn answered(&mut self, ticket: Ticket, result: &Result<Reply, Refusal>) {
         let Some(room) = self.asked.remove(&ticket) else { return };
+        // A later one decides.
+        if self.asked.values().any(|asked| *asked == room) {
+            return;
+        }
         let before = self.joining.remove(&room).flatten();
         let now = match result {
             Ok(Reply::Joined(joined)) => Some(Followed::from(joined)),
@@ -120,6 +124,8 @@ impl Session {
     /// A room is about to be left, as soon as that is written down.
     pub(super) fn leaves(&mut self, room: &RoomName) -> impl Future<Output = ()> + Send + 'static {
         self.kept.rooms.remove(room.as_str());
+        self.joining.remove(room);
+        self.asked.retain(|_, asked| asked != room);
         self.write(self.window + 2 * TEND)
     }
 
