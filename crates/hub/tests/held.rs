@@ -14,7 +14,7 @@ use parlor_hub::publish::Publisher;
 use parlor_hub::shard::Event;
 use parlor_hub::{Author, ConnectionId, Delivery, Form, Hub, Reply, Selector, Shard};
 use parlor_proto::codes::CloseCode;
-use parlor_proto::limits::OUTBOX_MESSAGES;
+use parlor_proto::limits::{OUTBOX_BYTES, OUTBOX_MESSAGES};
 use parlor_proto::name::RoomName;
 
 const NOW: u64 = 1_790_000_000_000;
@@ -220,4 +220,20 @@ fn for_whom_too_much_is_held_is_slow() {
     }
     assert_eq!(world.hears(), "b");
     assert_eq!(world.cut, Some(CloseCode::SLOW));
+}
+
+#[test]
+fn what_was_held_of_a_room_that_is_left_counts_no_more() {
+    let mut world = World::new();
+    world.join("c", None);
+    assert_eq!(world.hears(), "c");
+    world.join("b", None);
+    world.publish("b", "1");
+    let text = format!("{:?}", "x".repeat(OUTBOX_BYTES / 16));
+    (0..10).for_each(|_| world.publish("a", &text));
+    world.receive();
+    world.leave("a");
+    (0..10).for_each(|_| world.publish("c", &text));
+    world.receive();
+    assert_eq!(world.cut, None);
 }

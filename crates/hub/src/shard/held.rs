@@ -140,6 +140,7 @@ impl Shard {
     pub(super) fn left_held(&mut self, slot: u32, room: &RoomName) {
         if let Some(held) = self.held.get_mut(&slot) {
             held.publications.retain(|publication| publication.room != *room);
+            held.bytes = held.publications.iter().map(|publication| publication.weight()).sum();
             self.release(slot);
         }
     }
