@@ -13,7 +13,7 @@ use parlor_hub::memory::MemoryEngine;
 use parlor_hub::policy::{Ack, Policies, Policy};
 use parlor_hub::publication::{Draft, Place};
 use parlor_hub::shard::Shard;
-use parlor_hub::{Form, Publication};
+use parlor_hub::{ConnectionId, Form, Publication};
 use parlor_proto::name::RoomName;
 use parlor_proto::position::{Epoch, MessageId};
 
@@ -101,23 +101,36 @@ impl Engine for Scripted {
     fn stop(&self) {}
 }
 
+/// Two messages are in the log, and nothing was delivered yet.
+fn start() -> (Arc<Scripted>, Arc<Hub>, Shard) {
+    let engine = Arc::new(Scripted { length: Mutex::new(2), records: MemoryEngine::new([7; 16]) });
+    let mailboxes = vec![Arc::new(Mailbox::new(|| {}))];
+    let hub =
+        Hub::start(Arc::clone(&engine) as Arc<dyn Engine>, mailboxes, Policies::new(Policy::stock), false);
+    let shard = Shard::new(Arc::clone(&hub), 0);
+    (engine, hub, shard)
+}
+
+/// Joins behind everything that is in the log.
+fn join(shard: &mut Shard, ticket: u64) -> ConnectionId {
+    let connection = shard.connect(u128::from(ticket), None, WireFormat::Native);
+    let begin = Some(Begin::Last(0));
+    shard.execute(connection, Ticket(ticket), Command::Join { room: room(), begin, format: None }, NOW);
+    connection
+}
+
+/// The data that wait for a connection, a letter each; then they do no longer.
+fn got(shard: &mut Shard, connection: ConnectionId) -> String {
+    let chunk = shard.outbox(connection.slot()).unwrap().single().expect("one chunk").to_vec();
+    shard.drop_queued(connection.slot());
+    let text = String::from_utf8_lossy(&chunk).into_owned();
+    text.match_indices("\"data\":").map(|(at, _)| text[at + 7..at + 8].to_owned()).collect()
+}
+
 #[test]
 fn who_waits_for_the_middle_of_a_run_misses_nothing_of_its_end() {
-    let engine = Arc::new(Scripted { length: Mutex::new(2), records: MemoryEngine::new([7; 16]) });
-    let hub = Hub::start(
-        Arc::clone(&engine) as Arc<dyn Engine>,
-        vec![Arc::new(Mailbox::new(|| {}))],
-        Policies::new(Policy::stock),
-        false,
-    );
-    let mut shard = Shard::new(Arc::clone(&hub), 0);
+    let (engine, hub, mut shard) = start();
     let receive = |shard: &mut Shard| while shard.receive_mail(NOW, |_, _| {}) {};
-    let join = |shard: &mut Shard, ticket: u64| {
-        let connection = shard.connect(u128::from(ticket), None, WireFormat::Native);
-        let begin = Some(Begin::Last(0));
-        shard.execute(connection, Ticket(ticket), Command::Join { room: room(), begin, format: None }, NOW);
-        connection
-    };
     // Ann is in the room and has got the first message, so that the door's place is known.
     join(&mut shard, 1);
     receive(&mut shard);
@@ -132,32 +145,17 @@ fn who_waits_for_the_middle_of_a_run_misses_nothing_of_its_end() {
     receive(&mut shard);
     shard.continue_replays();
     receive(&mut shard);
-    let got = |shard: &mut Shard| {
-        let chunk = shard.outbox(bob.slot()).unwrap().single().expect("one chunk").to_vec();
-        shard.drop_queued(bob.slot());
-        let text = String::from_utf8_lossy(&chunk).into_owned();
-        text.match_indices("\"data\":").map(|(at, _)| text[at + 7..at + 8].to_owned()).collect::<String>()
-    };
-    assert_eq!(got(&mut shard), "3");
+    assert_eq!(got(&mut shard, bob), "3");
     hub.deliver(message(4));
     receive(&mut shard);
-    assert_eq!(got(&mut shard), "4");
+    assert_eq!(got(&mut shard, bob), "4");
 }
 
 #[test]
 fn who_has_read_ahead_of_the_door_gets_nothing_twice_behind_what_is_not_stored() {
-    let engine = Arc::new(Scripted { length: Mutex::new(2), records: MemoryEngine::new([7; 16]) });
-    let hub = Hub::start(
-        Arc::clone(&engine) as Arc<dyn Engine>,
-        vec![Arc::new(Mailbox::new(|| {}))],
-        Policies::new(Policy::stock),
-        false,
-    );
-    let mut shard = Shard::new(Arc::clone(&hub), 0);
+    let (_, hub, mut shard) = start();
     // Two are in the log and were not delivered yet: the head that is joined at is ahead of the door.
-    let connection = shard.connect(1, None, WireFormat::Native);
-    let begin = Some(Begin::Last(0));
-    shard.execute(connection, Ticket(1), Command::Join { room: room(), begin, format: None }, NOW);
+    let connection = join(&mut shard, 1);
     while shard.receive_mail(NOW, |_, _| {}) {}
     let passing = |data: &str| {
         let stored = Arc::into_inner(message(1)).expect("nobody else has it");
@@ -169,9 +167,5 @@ fn who_has_read_ahead_of_the_door_gets_nothing_twice_behind_what_is_not_stored()
     hub.deliver(message(2));
     hub.deliver(message(3));
     shard.receive_mail(NOW, |_, _| {});
-    let chunk = shard.outbox(connection.slot()).unwrap().single().expect("one chunk").to_vec();
-    let text = String::from_utf8_lossy(&chunk).into_owned();
-    let data: String =
-        text.match_indices("\"data\":").map(|(at, _)| text[at + 7..at + 8].to_owned()).collect();
-    assert_eq!(data, "783");
+    assert_eq!(got(&mut shard, connection), "783");
 }
