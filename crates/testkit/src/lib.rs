@@ -10,5 +10,6 @@ pub mod peer;
 pub mod process;
 pub mod proxy;
 pub mod redis;
+pub mod server;
 pub mod simulation;
 pub mod torture;

@@ -3,7 +3,6 @@
 //! A kill does not test the disk: the system still writes what the process had handed over. See `power.rs` for that.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,6 +14,7 @@ use parlor_testkit::dice::Dice;
 use parlor_testkit::ledger::Ledger;
 use parlor_testkit::peer::{Heard, Peer};
 use parlor_testkit::process::Process;
+use parlor_testkit::server::{binary, serve};
 use serde_json::{Value, json};
 
 const PUBLISHERS: usize = 50;
@@ -85,31 +85,6 @@ fn an_engine_that_is_killed_keeps_every_promise() {
         println!("engine: round {round}, killed after {acks} acks, {stored} messages stored");
     }
     assert!(wanted.iter().sum::<usize>() > 0, "some messages were acknowledged");
-}
-
-/// The binary `parlor`: given, or built here.
-fn binary() -> PathBuf {
-    if let Some(given) = std::env::var_os("PARLOR_BIN") {
-        return given.into();
-    }
-    // Tests lie in `deps` below the directory with the binaries of their profile.
-    let test = std::env::current_exe().unwrap();
-    let target = test.ancestors().nth(2).unwrap();
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "-p", "parlor-server", "--bin", "parlor"]);
-    if target.ends_with("release") {
-        build.arg("--release");
-    }
-    assert!(build.status().unwrap().success(), "the server is built");
-    target.join("parlor")
-}
-
-fn serve(binary: &Path, data: &Path) -> (Process, SocketAddr) {
-    let mut command = Command::new(binary);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--no-limits", "--data"]).arg(data);
-    let server = Process::spawn(&mut command);
-    let line = server.line_with("listening on http://");
-    (server, line["listening on http://".len()..].parse().unwrap())
 }
 
 /// What the threads of one round share.

@@ -7,9 +7,6 @@ mod follow;
 mod line;
 mod publish;
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -17,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use parlor_proto::position::Position;
 use parlor_testkit::dice::Dice;
-use parlor_testkit::process::Process;
 use parlor_testkit::proxy::Proxy;
+use parlor_testkit::server::{binary, serve};
 use parlor_testkit::torture::{Log, Note, check, read_store};
 
 use diary::Diary;
@@ -38,30 +35,6 @@ fn duration() -> Duration {
 
 /// When all is well again, everybody has to have everything within this time.
 const HEALING: Duration = Duration::from_secs(90);
-
-/// The binary `parlor`: given, or built here.
-fn binary() -> PathBuf {
-    if let Some(given) = std::env::var_os("PARLOR_BIN") {
-        return given.into();
-    }
-    let test = std::env::current_exe().unwrap();
-    let target = test.ancestors().nth(2).unwrap();
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "-p", "parlor-server", "--bin", "parlor"]);
-    if target.ends_with("release") {
-        build.arg("--release");
-    }
-    assert!(build.status().unwrap().success(), "the server is built");
-    target.join("parlor")
-}
-
-fn serve(binary: &Path, data: &Path) -> (Process, SocketAddr) {
-    let mut command = Command::new(binary);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--no-limits", "--data"]).arg(data);
-    let server = Process::spawn(&mut command);
-    let line = server.line_with("listening on http://");
-    (server, line["listening on http://".len()..].parse().unwrap())
-}
 
 #[test]
 fn every_transport_keeps_every_promise_while_everything_goes_wrong() {
