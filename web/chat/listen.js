@@ -1,7 +1,8 @@
 // What the browser client reports, brought into the page's state.
 import { announce, attract } from "./attention.js";
-import { sentenceFor } from "./i18n.js";
+import { sentenceFor, words } from "./i18n.js";
 import { calls, parse } from "./markup.js";
+import { toast } from "./toast.js";
 
 /** @typedef {import("./app.js").App} App */
 /** @typedef {import("./conversation.js").Conversation} Conversation */
@@ -54,6 +55,15 @@ export function listen(app) {
     const conversation = room === undefined ? app.conversation("d", name ?? "") : app.conversation("r", room);
     conversation.catching = false;
     app.changed("notice");
+  });
+
+  parlor.on("gap", ({ room, missed, after }) => {
+    const conversation = app.conversation("r", room);
+    if (!app.isSeen(conversation)) conversation.unread += missed;
+    app.changed("list");
+    if (after === undefined) return toast(words().tooFast(missed, room));
+    conversation.log.clear();
+    app.load(conversation);
   });
 
   parlor.on("lost", ({ with: name }) => {

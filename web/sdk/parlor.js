@@ -48,6 +48,8 @@ export { ParlorError };
  *   false something was missed for good (`reason` says why): load the room's history anew
  * @property {Message} message  a message of a joined room: every one once, in order, with those missed during a break
  * @property {Direct} direct  a direct message, sent or received by this user
+ * @property {{room: string, missed: number, after?: string}} gap  so many messages were dropped because this client read too slowly;
+ *   in a room with a log `history({room, after})` has them
  * @property {{room?: string, with?: string, count: number}} caughtup  what was missed during a break (`count` messages) has arrived
  * @property {{room: string, members: Map<string, string>, count: number}} presence  who is in a room now
  * @property {{room: string, user?: string, from?: string}} typing  somebody is writing; say so for five seconds
@@ -423,6 +425,7 @@ export class Parlor extends Emitter {
     joined: (joined) => this.#joinedTalk(joined),
     message: (message) => this.#message(message),
     direct: (direct) => this.#talks.receive(direct),
+    gap: (gap) => this.#gap(gap),
     presence: (change) => this.#presence(change),
     read: (read) => this.emit("read", read),
     bye: (bye) => this.#link.bye(bye),
@@ -531,6 +534,13 @@ export class Parlor extends Emitter {
     if (!room?.accept(message)) return;
     this.emit("message", message);
     if (room.reachedHead()) this.emit("caughtup", { room: room.name, count: room.caughtUp });
+  }
+
+  /** @param {import("./wire.js").Gap} gap */
+  #gap(gap) {
+    const room = this.rooms.get(gap.room);
+    if (room?.asked) return void room.held.push(gap);
+    if (room?.joined) this.emit("gap", { room: room.name, missed: gap.missed, after: room.pos });
   }
 
   /** @param {import("./wire.js").Presence} change */

@@ -27,6 +27,11 @@
  */
 
 /**
+ * Stands where `missed` messages of a room were dropped because they were not read in time.
+ * @typedef {{type: "gap", room: string, missed: number}} Gap
+ */
+
+/**
  * One direct message between two accounts. `user` wrote it, `to_user` receives it.
  * @typedef {object} Direct
  * @property {"direct"} type

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import test, { after, afterEach, before } from "node:test";
 import { Server, hears, openBrowser, person, problems, say, stored, texts, tryNow, until } from "./helper.mjs";
+import { Proxy } from "./proxy.mjs";
 
 let browser, server;
 before(async () => {
@@ -146,4 +147,31 @@ test("when the server has lost its data the page says so, loads anew and goes on
   await say(ann, "a new beginning");
   await ann.waitForSelector('.message.own:has-text("a new beginning") .mark.check');
   await ann.context().close();
+});
+
+test("a page that could not keep up loads the log anew, and where there is none says how much went by", async () => {
+  server = await Server.start({ args: ["--drop-oldest", "ticks:*,live:*"] });
+  const proxy = await Proxy.start(server);
+  const ann = await person(browser, proxy, "ann", { at: "#/r/ticks:gold" });
+  // More than the buffers of both systems, the proxy and the server hold together.
+  const padding = "x".repeat(60_000);
+  const flood = async (room) => {
+    proxy.hold();
+    for (let n = 0; n < 300; n++) await server.publish({ room, data: padding });
+    await server.publish({ room, data: `the last of ${room}` });
+    proxy.release();
+  };
+
+  await flood("ticks:gold");
+  await hears(ann, "the last of ticks:gold");
+  const all = await until(() => stored(ann), (all) => all.length > 1 && all.at(-1)[0] - all[0][0] === all.length - 1, "a log without a hole");
+  assert.equal(all.at(-1)[0], 301);
+
+  await ann.goto(`${proxy.url}/#/r/live:gold`);
+  await ann.waitForSelector(".composer");
+  await flood("live:gold");
+  await ann.waitForSelector('.toast:has-text("in live:gold went by faster than this connection could carry them")');
+  await hears(ann, "the last of live:gold");
+  await ann.context().close();
+  proxy.stop();
 });

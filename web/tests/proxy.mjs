@@ -7,6 +7,7 @@ export class Proxy {
   /** How often each path was asked for. @type {Map<string, number>} */
   asked = new Map();
   #sockets = new Set();
+  #upgraded = new Set();
 
   /** @param {{port: number}} server */
   static start(server) {
@@ -29,6 +30,16 @@ export class Proxy {
   /** Ends every line that is open now, in the middle of whatever it carries. */
   cut() {
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Carries nothing more from the server over the WebSockets that are open now. */
+  hold() {
+    for (const behind of this.#upgraded) behind.pause();
+  }
+
+  /** Goes on with what was held. */
+  release() {
+    for (const behind of this.#upgraded) behind.resume();
   }
 
   stop() {
@@ -68,6 +79,8 @@ export class Proxy {
       socket.write(["HTTP/1.1 101 Switching Protocols", ...head, "", ""].join("\r\n"));
       socket.write(early);
       behind.pipe(socket).pipe(behind);
+      this.#upgraded.add(behind);
+      behind.on("close", () => this.#upgraded.delete(behind));
       behind.on("error", gone).on("close", gone);
       socket.on("error", () => behind.destroy()).on("close", () => behind.destroy());
     });

@@ -17,7 +17,7 @@ function setUp(options = {}) {
   const store = options.store ?? fakeStore();
   const parlor = new Parlor({ url: "http://chat.test/ws", ways: ["websocket"], clock, WebSocket: Socket, store, random: () => 0.5, ...options });
   const events = [];
-  for (const name of ["state", "welcome", "joined", "message", "direct", "caughtup", "presence", "typing", "read", "lost", "error"]) {
+  for (const name of ["state", "welcome", "joined", "message", "direct", "gap", "caughtup", "presence", "typing", "read", "lost", "error"]) {
     parlor.on(name, (event) => events.push([name, event]));
   }
   const seen = (name) => events.filter(([event]) => event === name).map(([, value]) => value);
@@ -364,6 +364,15 @@ test("a connection that died quietly is found by asking", async () => {
   await all.clock.advance(10_000);
   assert.equal(all.parlor.state.phase, "waiting");
   assert.equal(all.parlor.state.reason, "no answer to ping");
+});
+
+test("a gap is told with the place before it, in the rooms one is in", async () => {
+  const all = await connected();
+  await inLobby(all);
+  const gap = { type: "gap", room: "lobby", missed: 12 };
+  await all.Socket.last.say(message(42), gap, message(55), { ...gap, room: "elsewhere" });
+  assert.deepEqual(all.seen("gap"), [{ room: "lobby", missed: 12, after: "p42" }]);
+  assert.deepEqual(all.seen("message").map(({ offset }) => offset), [42, 55]);
 });
 
 test("a server that accepts but never greets is given up after ten seconds", async () => {

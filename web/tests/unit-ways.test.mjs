@@ -137,13 +137,16 @@ test("over a stream, what is said in one breath is one body, and the next waits 
 test("what arrives on the stream before the answer to the join waits for it", async () => {
   const all = await overEvents();
   await all.last("/in/send").answer([{ type: "ok", id: 1 }]);
+  const gaps = [];
+  all.parlor.on("gap", (gap) => gaps.push(gap));
   all.parlor.join("lobby");
   await settle();
-  await all.last("/in/sse").say(message(43), { type: "presence", room: "lobby", version: 2, joined: [{ user: "g2", name: "bob" }], left: [], count: 1 });
+  await all.last("/in/sse").say(message(43), { type: "gap", room: "lobby", missed: 3 }, { type: "presence", room: "lobby", version: 2, joined: [{ user: "g2", name: "bob" }], left: [], count: 1 });
   assert.deepEqual(all.seen, []);
   const { body } = all.last("/in/send");
   await all.last("/in/send").answer([joined(body[0].id, 42, [message(42)])]);
   assert.deepEqual(all.seen, [42, 43]);
+  assert.deepEqual(gaps, [{ room: "lobby", missed: 3, after: "p43" }]);
   assert.deepEqual([...all.parlor.rooms.get("lobby").members.values()], ["bob"]);
 });
 

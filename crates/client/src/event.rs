@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use parlor_proto::native::decode::{Bye, Direct, Joined, Message, Presence, Read, Welcome};
+use parlor_proto::position::Position;
 
 use crate::error::{Error, Refused};
 
@@ -26,6 +27,16 @@ pub enum Event {
     Message(Message),
     /// A direct message, of this user or to it.
     Direct(Direct),
+    /// Messages of a room were dropped because this client read too slowly, as the server is set up for that room.
+    Gap {
+        /// Which.
+        room: String,
+        /// How many messages stood here.
+        missed: u64,
+        /// The last message before them: in a room with a log, [`Client::history`](crate::Client::history) has what is
+        /// missing behind it.
+        after: Option<Position>,
+    },
     /// Who came to a room, and who left it.
     Presence(Presence),
     /// Somebody has read up to a place.

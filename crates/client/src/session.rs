@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use parlor_proto::native::command::{Begin, Command, Request};
-use parlor_proto::native::decode::{Entry, Joined, ServerMessage};
+use parlor_proto::native::decode::{Entry, Gap, Joined, ServerMessage};
 use parlor_proto::position::{Position, Since};
 
 use crate::driver;
@@ -173,6 +173,10 @@ impl<T> Session<T> {
             ServerMessage::Joined(joined) => return self.joined(joined, given),
             ServerMessage::Message(message) => return self.entry(Entry::Message(message), given),
             ServerMessage::Direct(direct) => return self.entry(Entry::Direct(direct), given),
+            ServerMessage::Gap(Gap { room, missed }) => {
+                let after = self.rooms.get(&room).copied().flatten();
+                Event::Gap { room, missed, after }
+            }
             ServerMessage::Welcome(welcome) => Event::Welcome(welcome),
             ServerMessage::Presence(presence) => Event::Presence(presence),
             ServerMessage::Read(read) => Event::Read(read),
@@ -288,6 +292,9 @@ mod tests {
             Given::Event(Event::Joined(joined)) => format!("joined {:?}", joined.recovered),
             Given::Event(Event::Message(message)) => message.data.get().to_owned(),
             Given::Event(Event::Direct(direct)) => direct.data.get().to_owned(),
+            Given::Event(Event::Gap { room, missed, after }) => {
+                format!("{missed} of {room} missing after {}", after.unwrap())
+            }
             Given::Event(Event::JoinRefused { room, refused }) => format!("{room} refused: {}", refused.code),
             Given::Event(other) => format!("{other:?}"),
         }
@@ -323,6 +330,15 @@ mod tests {
         let lost = r#"{"type":"joined","id":2,"room":"a","offset":2,"pos":"zz.2.0","recovered":false,"reason":"epoch_changed","messages":[]}"#;
         assert_eq!(receive(&mut session, lost), ["joined Some(false)"]);
         assert_eq!(receive(&mut session, &message("zz.3.0", "new")), ["\"new\""]);
+    }
+
+    #[test]
+    fn a_gap_is_told_with_its_place_and_a_break_behind_it_brings_it_back() {
+        let mut session = joined();
+        let gap = r#"{"type":"gap","room":"a","missed":5}"#;
+        assert_eq!(receive(&mut session, gap), ["5 of a missing after k3.3.0"]);
+        session.disconnected();
+        assert_eq!(session.connected("me"), [r#"{"type":"join","room":"a","since":"k3.3.0","id":2}"#]);
     }
 
     #[test]

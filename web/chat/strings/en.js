@@ -97,6 +97,7 @@ export const en = {
   caughtUp: (/** @type {number} */ n) => (n === 0 ? "You missed nothing." : `Caught up ${plural(n, "message", "messages")}.`),
   sentWaiting: (/** @type {number} */ n) => `${plural(n, "waiting message", "waiting messages")} sent.`,
   notRecovered: (/** @type {string} */ room) => `Not everything that you missed in ${room} could be brought back; its history was loaded anew.`,
+  tooFast: (/** @type {number} */ n, /** @type {string} */ room) => `${plural(n, "message", "messages")} in ${room} went by faster than this connection could carry them.`,
   closed_4503: "You were removed by an operator.",
   closed_4504: "There are too many connections from here. Close another tab, then try again.",
   closed_4507: "You may not be here.",

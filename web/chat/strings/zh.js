@@ -94,6 +94,7 @@ export const zh = {
   caughtUp: (n) => (n === 0 ? "什么也没错过。" : `已补上 ${n} 条消息。`),
   sentWaiting: (n) => `等待的 ${n} 条消息已发送。`,
   notRecovered: (room) => `「${room}」里错过的消息没能全部补上，已重新加载记录。`,
+  tooFast: (n, room) => `「${room}」的消息太快，这条连接没跟上，跳过了 ${n} 条。`,
   closed_4503: "你被管理员请出去了。",
   closed_4504: "从这里来的连接太多了。关掉别的标签页再试。",
   closed_4507: "你不能待在这里。",

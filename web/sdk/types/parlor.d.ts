@@ -213,6 +213,15 @@ export type Happenings = {
      */
     direct: Direct;
     /**
+     * so many messages were dropped because this client read too slowly;
+     * in a room with a log `history({room, after})` has them
+     */
+    gap: {
+        room: string;
+        missed: number;
+        after?: string;
+    };
+    /**
      * what was missed during a break (`count` messages) has arrived
      */
     caughtup: {

@@ -35,6 +35,14 @@ export type Message = {
     time: number;
 };
 /**
+ * Stands where `missed` messages of a room were dropped because they were not read in time.
+ */
+export type Gap = {
+    type: "gap";
+    room: string;
+    missed: number;
+};
+/**
  * One direct message between two accounts. `user` wrote it, `to_user` receives it.
  */
 export type Direct = {

@@ -16,6 +16,7 @@ pub enum ServerMessage {
     Message(Message),
     Direct(Direct),
     Published(Published),
+    Gap(Gap),
     Presence(Presence),
     Members(Members),
     History(History),
@@ -105,6 +106,14 @@ pub struct Direct {
     pub data: Box<RawValue>,
     /// In ms since 1970.
     pub time: u64,
+}
+
+/// Messages that were dropped here because they were not read in time.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Gap {
+    pub room: String,
+    /// How many.
+    pub missed: u64,
 }
 
 /// One entry of a history or a replay.
@@ -255,6 +264,7 @@ impl ServerMessage {
             "message" => Self::Message(serde_json::from_str(text)?),
             "direct" => Self::Direct(serde_json::from_str(text)?),
             "published" => Self::Published(serde_json::from_str(text)?),
+            "gap" => Self::Gap(serde_json::from_str(text)?),
             "presence" => Self::Presence(serde_json::from_str(text)?),
             "members" => Self::Members(serde_json::from_str(text)?),
             "history" => Self::History(serde_json::from_str(text)?),
@@ -282,10 +292,8 @@ impl ServerMessage {
             Self::Result(reply) => &reply.id,
             Self::Pong(reply) | Self::Ok(reply) => &reply.id,
             Self::Error(reply) => &reply.id,
-            Self::Welcome(_) | Self::Message(_) | Self::Direct(_) | Self::Presence(_) | Self::Bye(_) => {
-                return None;
-            }
-            Self::Unknown(_) => return None,
+            Self::Welcome(_) | Self::Message(_) | Self::Direct(_) | Self::Gap(_) => return None,
+            Self::Presence(_) | Self::Bye(_) | Self::Unknown(_) => return None,
         };
         id.as_deref().map(RawValue::get)
     }
