@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parlor::{ForwardedIn, Limits, Overflow, Overflows, Proxies, Tls};
 use parlor_engines::redis;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 use super::Wrong;
 use super::raw::{Given, Setting};
@@ -34,8 +34,8 @@ pub(crate) struct Settings {
     /// Bytes. `None`: what the machine or the container has.
     pub(crate) memory: Option<u64>,
     pub(crate) limits: Limits,
-    /// A filter that has been checked.
-    pub(crate) log: String,
+    /// What is logged, by the part that says it.
+    pub(crate) log: Targets,
 }
 
 /// Where publications are kept.
@@ -88,8 +88,7 @@ impl Settings {
                 true => Some(Limits::Off),
                 false => Some(Limits::On),
             })?,
-            log: value("log")
-                .parse("is no filter", |text| EnvFilter::try_new(text).ok().map(|_| text.to_owned()))?,
+            log: value("log").parse("is no filter", |text| text.parse().ok())?,
         })
     }
 }
