@@ -9,9 +9,9 @@ use parlor_proto::limits::{PING_INTERVAL, PONG_TIMEOUT, STREAM_HEARTBEAT, WRITE_
 pub(crate) struct Liveness {
     /// When this connection is looked at next; an entry of the wheel for another second is stale.
     pub(crate) check_at: u32,
-    /// Something arrived since the last look.
+    /// Something arrived since the last ping.
     heard: bool,
-    /// A ping went out at this second and nothing has arrived since.
+    /// A ping went out at this second, and at the last look nothing had arrived since.
     pinged: Option<u32>,
     /// Since when something waits to be written and nothing could be.
     stalled: Option<u32>,
@@ -86,15 +86,16 @@ impl Liveness {
             return Verdict::Stalled;
         }
         let stall_at = self.stalled.map_or(u32::MAX, |since| since + STALL);
-        if std::mem::take(&mut self.heard) {
-            self.pinged = None;
-            return Verdict::Wait(stall_at.min(second + PING));
-        }
-        match self.pinged {
+        match self.pinged.take() {
+            // Also whoever talks is pinged: proxies want to see something from this side too.
+            Some(since) if self.heard => Verdict::Wait(stall_at.min(since + PING)),
             Some(since) if second >= since + PONG => Verdict::Gone,
-            Some(since) => Verdict::Wait(stall_at.min(since + PONG)),
+            Some(since) => {
+                self.pinged = Some(since);
+                Verdict::Wait(stall_at.min(since + PONG))
+            }
             None => {
-                self.pinged = Some(second);
+                (self.pinged, self.heard) = (Some(second), false);
                 Verdict::Ping(stall_at.min(second + PONG))
             }
         }
@@ -125,13 +126,15 @@ mod tests {
     }
 
     #[test]
-    fn whoever_talks_or_answers_stays() {
+    fn whoever_talks_or_answers_stays_and_is_pinged_every_25_seconds() {
         let mut liveness = Liveness::new(25);
         liveness.hear();
-        assert_eq!(liveness.check(25), Verdict::Wait(50));
-        assert_eq!(liveness.check(50), Verdict::Ping(60));
+        assert_eq!(liveness.check(25), Verdict::Ping(35));
         liveness.hear();
-        assert_eq!(liveness.check(60), Verdict::Wait(85));
+        assert_eq!(liveness.check(35), Verdict::Wait(50));
+        liveness.hear();
+        assert_eq!(liveness.check(50), Verdict::Ping(60));
+        assert_eq!(liveness.check(60), Verdict::Gone, "what came before the ping is no answer to it");
     }
 
     #[test]
