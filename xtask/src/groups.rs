@@ -153,9 +153,13 @@ fn run_clients(cx: &Context, _depth: Depth) -> Result<GroupResult> {
             Err(error) => return Ok(GroupResult::skipped(format!("cannot be installed: {error:#}"))),
         };
     let parlor = cx.parlor_bin()?;
+    let mut build = cx.cargo();
+    build.args(["build", "-p", "parlor-testkit", "--bin", "clocked"]);
+    cx.run_ok(build, "clocked-build")?;
     let mut tests = cx.command(python);
     tests.current_dir(folder).args(["-m", "unittest", "discover", "-v", "-p", "test_*.py"]);
-    tests.env("PARLOR_BIN", parlor).env("PYTHONDONTWRITEBYTECODE", "1");
+    tests.env("PARLOR_BIN", parlor).env("CLOCKED_BIN", cx.target.join("debug/clocked"));
+    tests.env("PYTHONDONTWRITEBYTECODE", "1");
     counted(cx, tests, "unittest", counts::unittest)
 }
 
