@@ -1,5 +1,6 @@
 //! The table of test groups: what each is for, how long it may take, and the function that runs it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -50,7 +51,7 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { name: "doc", reason: "the documentation builds without warnings", minutes: 4, full_minutes: 4, quick: false, interop: false, run: run_doc },
     Group { name: "kill", reason: "kill -9 loses nothing that was acknowledged", minutes: 30, full_minutes: 75, quick: false, interop: false, run: run_kill },
     Group { name: "torture", reason: "every transport on a bad network, and ten thousand seeds of the hub in a world of its own", minutes: 15, full_minutes: 60, quick: false, interop: false, run: run_torture },
-    Group { name: "redis", reason: "several nodes on a redis-server that is killed, paused and emptied", minutes: 12, full_minutes: 12, quick: false, interop: true, run: run_redis },
+    Group { name: "redis", reason: "several nodes on a Redis, and on a Valkey, that is killed, paused and emptied", minutes: 12, full_minutes: 12, quick: false, interop: true, run: run_redis },
     Group { name: "fuzz", reason: "a minute of coverage-guided fuzzing", minutes: 20, full_minutes: 30, quick: false, interop: false, run: run_fuzz },
     Group { name: "conformance", reason: "Autobahn|Testsuite, both roles and the Rust client", minutes: 25, full_minutes: 90, quick: false, interop: true, run: run_conformance },
     Group { name: "clients", reason: "Python clients, curl lines and hostile input on the real binary", minutes: 10, full_minutes: 10, quick: false, interop: true, run: run_clients },
@@ -121,17 +122,29 @@ fn run_torture(cx: &Context, depth: Depth) -> Result<GroupResult> {
 }
 
 fn run_redis(cx: &Context, _depth: Depth) -> Result<GroupResult> {
-    // Debian 12 has no Valkey; REDIS_SERVER names one where there is.
-    if std::env::var_os("REDIS_SERVER").is_none()
-        && let Err(error) = install::debian(cx, &[("redis-server", "redis-server")])
-    {
-        return Ok(GroupResult::skipped(format!("cannot be installed: {error:#}")));
+    // What somebody names is what they want tried.
+    if let Some(named) = std::env::var_os("REDIS_SERVER") {
+        return on_redis(cx, named.as_ref());
     }
+    let mut result = match install::debian(cx, &[("redis-server", "redis-server")]) {
+        Ok(()) => on_redis(cx, Path::new("redis-server"))?,
+        Err(error) => GroupResult::skipped(format!("Redis cannot be installed: {error:#}")),
+    };
+    result.add(match install::newer_debian(cx, "valkey", &["valkey-server", "valkey-tools"]) {
+        Ok(valkey) => on_redis(cx, &valkey.join("usr/bin/valkey-server"))?,
+        Err(error) => GroupResult::skipped(format!("Valkey cannot be had: {error:#}")),
+    });
+    Ok(result)
+}
+
+fn on_redis(cx: &Context, server: &Path) -> Result<GroupResult> {
     let mut test = cx.cargo();
     test.args(["test", "--no-fail-fast", "-p", "parlor-testkit", "-p", "parlor-server"]);
     test.args(["--features", "parlor-testkit/redis-tests,parlor-server/redis-tests"]);
     test.args(["--test", "redis", "--test", "redis_socketio", "--test", "nodes"]);
-    cargo_counts(cx, test, "redis")
+    test.env("REDIS_SERVER", server);
+    let step = server.file_name().unwrap_or_default().to_string_lossy();
+    cargo_counts(cx, test, &step)
 }
 
 fn run_fuzz(cx: &Context, depth: Depth) -> Result<GroupResult> {

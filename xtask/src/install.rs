@@ -34,6 +34,48 @@ pub(crate) fn debian(cx: &Context, wanted: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
+/// Unpacks packages that Debian has only for newer releases than this one, or in its backports, under `.tools/NAME`;
+/// nothing is installed. Returns that folder.
+pub(crate) fn newer_debian(cx: &Context, name: &str, packages: &[&str]) -> Result<PathBuf> {
+    let folder = cx.tools(name);
+    let stamp = folder.join("unpacked");
+    if stamp.exists() {
+        return Ok(folder);
+    }
+    if !on_path("apt-get") {
+        bail!("there is no apt-get here");
+    }
+    let mut targets = cx.command("apt-get");
+    targets.args(["indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages"]);
+    let targets = targets.output()?;
+    let archive = String::from_utf8_lossy(&targets.stdout).into_owned();
+    let Some((address, release)) = archive.lines().find_map(|line| line.split_once(' ')) else {
+        bail!("apt-get knows no archive");
+    };
+    fs::create_dir_all(folder.join("lists/partial"))?;
+    let sources = folder.join("sources.list");
+    fs::write(&sources, format!("deb {address} {release} main\ndeb {address} {release}-backports main\n"))?;
+    let apt = |step: &str, arguments: &[&str]| {
+        let mut apt = cx.command("apt-get");
+        apt.current_dir(&folder).arg("-q").args(["-o", "Dir::Etc::sourceparts=-", "-o"]);
+        apt.arg(format!("Dir::Etc::sourcelist={}", sources.display())).arg("-o");
+        apt.arg(format!("Dir::State::lists={}", folder.join("lists").display())).args(arguments);
+        cx.run_ok(apt, &format!("apt-{name}-{step}"))
+    };
+    apt("update", &["update"])?;
+    apt("download", &[&["download"], packages].concat())?;
+    for entry in fs::read_dir(&folder)? {
+        let package = entry?.path();
+        if package.extension().is_some_and(|extension| extension == "deb") {
+            let mut unpack = cx.command("dpkg-deb");
+            unpack.arg("-x").arg(&package).arg(&folder);
+            cx.run_ok(unpack, &format!("unpack-{name}"))?;
+        }
+    }
+    fs::write(stamp, "")?;
+    Ok(folder)
+}
+
 /// A Python environment under `.tools/NAME` with exactly what the lock file names. It is made again when
 /// the lock file changed.
 pub(crate) fn python_env(cx: &Context, name: &str, lock: &Path) -> Result<PathBuf> {
