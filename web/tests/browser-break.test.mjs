@@ -150,14 +150,14 @@ test("when the server has lost its data the page says so, loads anew and goes on
 });
 
 test("a page that could not keep up loads the log anew, and where there is none says how much went by", async () => {
-  server = await Server.start({ args: ["--drop-oldest", "ticks:*,live:*"] });
+  server = await Server.start({ args: ["--drop-oldest", "ticks:*", "--drop-oldest", "live:*"] });
   const proxy = await Proxy.start(server);
   const ann = await person(browser, proxy, "ann", { at: "#/r/ticks:gold" });
   // More than the buffers of both systems, the proxy and the server hold together.
   const padding = "x".repeat(60_000);
   const flood = async (room) => {
     proxy.hold();
-    for (let n = 0; n < 300; n++) await server.publish({ room, data: padding });
+    await Promise.all(Array.from({ length: 300 }, () => server.publish({ room, data: padding })));
     await server.publish({ room, data: `the last of ${room}` });
     proxy.release();
   };
