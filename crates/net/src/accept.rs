@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use parlor_proto::limits::HEAD_TIMEOUT;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -14,10 +16,11 @@ use tokio_rustls::TlsAcceptor;
 use crate::admission::Limits;
 use crate::bridge::bridge;
 use crate::errand::Errands;
-use crate::takeover::{self, Front, Taken};
+use crate::head;
+use crate::takeover::{self, Accepted, Front, Taken};
 
-/// Sockets of one worker that are still HTTP: as many as the listen queue, in which those beyond it wait, and about
-/// 64 MB with hyper's buffers.
+/// Sockets of one worker that are still HTTP: as many as the listen queue, in which those beyond it wait. If all of them
+/// have asked for something already, they are about 80 MB with hyper's buffers.
 const HTTP_CONNECTIONS: usize = 4096;
 
 /// When the process is out of files, accepting again at once would only burn the CPU.
@@ -85,7 +88,7 @@ async fn serve(
         // Boxed, because plain connections should not hold room for it.
         return Box::pin(serve_tls(tls, stream, peer, front, errands, stopping)).await;
     }
-    let served = takeover::serve(stream, peer, Arc::clone(&front), Arc::clone(&errands), stopping).await;
+    let served = serve_http1(stream, peer, &front, &errands, stopping).await;
     if let Some((stream, early, accepted)) = served
         && let Ok(stream) = stream.into_std()
     {
@@ -110,12 +113,26 @@ async fn serve_tls(
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
         return takeover::serve_http2(stream, peer, front, errands, stopping).await;
     }
-    let served = takeover::serve(stream, peer, Arc::clone(&front), Arc::clone(&errands), stopping).await;
+    let served = serve_http1(stream, peer, &front, &errands, stopping).await;
     if let Some((stream, early, accepted)) = served
         && let Ok(stream) = bridge(stream)
     {
         Taken::new(stream, early, accepted).hand_over(&front, &errands);
     }
+}
+
+/// Waits for the first head, and then for whatever [`takeover::serve`] waits for.
+async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    mut stream: S,
+    peer: SocketAddr,
+    front: &Arc<Front>,
+    errands: &Arc<Errands>,
+    mut stopping: watch::Receiver<bool>,
+) -> Option<(S, Bytes, Accepted)> {
+    let head = head::read(&mut stream, &mut stopping).await?;
+    // Boxed, because whoever owes a head should not hold room for it.
+    Box::pin(takeover::serve(stream, head.into(), peer, Arc::clone(front), Arc::clone(errands), stopping))
+        .await
 }
 
 fn is_of_the_peer(error: &io::Error) -> bool {

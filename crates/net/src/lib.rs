@@ -12,6 +12,7 @@ mod clock;
 mod engineio;
 mod errand;
 mod exchange;
+mod head;
 mod liveness;
 mod memory;
 mod mount;

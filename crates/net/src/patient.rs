@@ -1,9 +1,11 @@
-//! `Patient`: a stream whose writes fail when the peer takes nothing for too long.
+//! `Patient`: hyper's side of a stream. It gives first what was read before hyper came, and its writes fail when the peer
+//! takes nothing for too long.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, Bytes};
 use parlor_proto::limits::WRITE_STALL;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
@@ -13,17 +15,24 @@ use tokio::time::{Instant, Sleep, sleep};
 #[derive(Debug)]
 pub(crate) struct Patient<S> {
     stream: S,
+    /// What was read already.
+    early: Bytes,
     /// There once a write had to wait, and reset at every one that went through.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Patient<S> {
     pub(crate) fn new(stream: S) -> Patient<S> {
-        Patient { stream, stalled: None }
+        Patient::behind(Bytes::new(), stream)
     }
 
-    pub(crate) fn into_inner(self) -> S {
-        self.stream
+    pub(crate) fn behind(early: Bytes, stream: S) -> Patient<S> {
+        Patient { stream, early, stalled: None }
+    }
+
+    /// The stream, and what it was never asked for of the early bytes.
+    pub(crate) fn into_parts(self) -> (S, Bytes) {
+        (self.stream, self.early)
     }
 
     fn watch<T>(&mut self, done: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
@@ -45,7 +54,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        if self.early.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let given = self.early.len().min(buffer.remaining());
+        buffer.put_slice(&self.early[..given]);
+        self.early.advance(given);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -103,5 +118,19 @@ mod tests {
         assert_eq!(&read, b"twelve bytes");
         let (kind, _patient) = writing.await.unwrap();
         assert_eq!(kind, io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_comes_first() {
+        let (ours, mut theirs) = duplex(16);
+        theirs.write_all(b"later").await.unwrap();
+        let mut patient = Patient::behind(Bytes::from_static(b"early"), ours);
+        let mut read = [0; 3];
+        patient.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"ear");
+        patient.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"lyl");
+        let patient = Patient::behind(Bytes::from_static(b"unread"), patient.into_parts().0);
+        assert_eq!(&patient.into_parts().1[..], b"unread");
     }
 }

@@ -45,7 +45,7 @@ use crate::patient::Patient;
 use crate::proxy::Proxies;
 use crate::stream::{self, Stream};
 use crate::worker::RETRY_AFTER_STOP;
-use crate::{exchange, polling};
+use crate::{exchange, head, polling};
 
 /// What every request is decided with.
 pub(crate) struct Front {
@@ -170,10 +170,11 @@ impl Way<'_> {
     }
 }
 
-/// Serves HTTP/1.1 on a stream until it ends or becomes a WebSocket: then it is given back, with what came behind the
-/// request.
+/// Serves HTTP/1.1 on a stream, of which `early` is read already, until it ends or becomes a WebSocket: then it is given
+/// back, with what came behind the request.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
+    early: Bytes,
     peer: SocketAddr,
     front: Arc<Front>,
     worker: Arc<Errands>,
@@ -197,8 +198,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(HEADERS)
         // Room for the request line and the headers; what is longer is answered 431.
-        .max_buf_size(REQUEST_LINE + HEADERS_BYTES)
-        .serve_connection(TokioIo::new(Patient::new(stream)), service);
+        .max_buf_size(head::MOST)
+        .serve_connection(TokioIo::new(Patient::behind(early, stream)), service);
     let mut stop = pin!(stopping.wait_for(|stopping| *stopping));
     let mut stopped = false;
     let accepted = poll_fn(|cx| {
@@ -217,13 +218,13 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     })
     .await;
     let parts = connection.into_parts();
+    let (mut stream, unread) = parts.io.into_inner().into_parts();
     let Some(accepted) = accepted else {
         // `poll_without_shutdown` leaves the end to us.
-        let mut stream = parts.io.into_inner().into_inner();
         let _ = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
         return None;
     };
-    Some((parts.io.into_inner().into_inner(), parts.read_buf, accepted))
+    Some((stream, Bytes::from([parts.read_buf, unread].concat()), accepted))
 }
 
 /// Serves HTTP/2 on a stream until it ends. Nothing on it becomes a WebSocket: browsers open another connection for

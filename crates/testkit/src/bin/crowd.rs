@@ -6,7 +6,7 @@
 //! `members ROOM` prints `members N`.
 //!
 //! `crowd KIND ADDRESS COUNT [MESSAGES]` prints `ready` when all clients have begun. The kinds are `readers` and `deaf`, who
-//! join, and `silent`, `begun`, `dripping`, `sessions` and `pollers`, who never get that far; each says below what it
+//! join, and `silent`, `begun`, `dripping`, `kept`, `sessions` and `pollers`, who never get that far; each says below what it
 //! does then. `done N` says that it goes on.
 
 use std::collections::VecDeque;
@@ -41,6 +41,11 @@ const FLOOD: usize = 48 * 1024;
 const AT_ONCE: usize = 64;
 
 fn main() {
+    // The first failure is the news; ten thousand that follow from it are not.
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("{panic}");
+        std::process::exit(101);
+    }));
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let [kind, rest @ ..] = &arguments[..] else { panic!("crowd serve, or crowd KIND ADDRESS COUNT") };
@@ -59,6 +64,7 @@ fn main() {
             "silent" => hold(server, count, "", false).await,
             "begun" => hold(server, count, "GET /ws HTTP/1.1\r\nHost: a\r\n", false).await,
             "dripping" => hold(server, count, "GET /ws HTTP/1.1\r\nX-Drip: ", true).await,
+            "kept" => hold(server, count, "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET ", false).await,
             "sessions" => sessions(server, count).await,
             "pollers" => pollers(server, count).await,
             other => panic!("there is no crowd of {other}"),
@@ -182,26 +188,30 @@ async fn all<T: 'static>(mut clients: JoinSet<T>) -> Vec<T> {
 
 /// Readers join `memory:talk` and read everything; says `heard` when each has all messages, in order.
 async fn readers(server: SocketAddr, count: usize, messages: u64) {
-    let clients =
-        begin(count, move |index| Client::open(server, index, None, "/ws?room=memory:talk".to_owned())).await;
-    say("ready");
-    let mut reading = JoinSet::new();
-    for mut client in clients {
-        reading.spawn(async move {
+    let clients = begin(count, move |index| async move {
+        let mut client = Client::open(server, index, None, "/ws?room=memory:talk".to_owned()).await;
+        // Not when all are there: until then it would answer no ping.
+        tokio::spawn(async move {
             for expected in 1..=messages {
                 let heard = client.message().await.expect("a reader is not cut");
                 assert_eq!(heard.offset, expected, "a reader misses nothing");
             }
             client
-        });
+        })
+    });
+    let mut reading = JoinSet::new();
+    for client in clients.await {
+        reading.spawn(client);
     }
+    say("ready");
     let _here = all(reading).await;
     say("heard");
     told().await;
 }
 
 /// They join `memory:talk` and `live:flood` and read nothing until they are told to. Then they read to the end, which
-/// has a code, and come back: says `resumed N` for those that were cut with 4008 and have all messages in order.
+/// has a code: says `cut N` for those that were cut with 4008. Told again, they come back: says `resumed N` for those
+/// that have all messages in order.
 async fn deaf(server: SocketAddr, count: usize, messages: u64) {
     let target = "/ws?room=memory:talk&room=live:flood";
     let small = Some(4096);
@@ -209,7 +219,7 @@ async fn deaf(server: SocketAddr, count: usize, messages: u64) {
     say("ready");
     told().await;
     let mut reading = JoinSet::new();
-    for (index, mut client) in clients.into_iter().enumerate() {
+    for mut client in clients {
         reading.spawn(async move {
             let (mut offset, mut pos) = (0, client.pos.clone());
             let code = loop {
@@ -222,6 +232,15 @@ async fn deaf(server: SocketAddr, count: usize, messages: u64) {
                 }
             };
             assert_eq!(code, 4008, "after {offset} messages");
+            (offset, pos)
+        });
+    }
+    let places = Arc::new(reading.join_all().await);
+    say(&format!("cut {}", places.len()));
+    told().await;
+    let resumed = begin(count, move |index| {
+        let (mut offset, pos) = places[index].clone();
+        async move {
             let target = format!("/ws?room=memory:talk&since={pos}");
             let mut client = Client::open(server, RESUMED + index, None, target).await;
             assert!(client.recovered, "nothing of the gap is lost");
@@ -230,9 +249,9 @@ async fn deaf(server: SocketAddr, count: usize, messages: u64) {
                 assert_eq!(message.offset, offset + 1);
                 offset = message.offset;
             }
-        });
-    }
-    say(&format!("resumed {}", reading.join_all().await.len()));
+        }
+    });
+    say(&format!("resumed {}", resumed.await.len()));
 }
 
 /// They connect, say the beginning of a request, or with `drip` go on with a byte each second, and wait to be thrown out.
