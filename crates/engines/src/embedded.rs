@@ -93,12 +93,10 @@ impl EmbeddedEngine {
             latest: AtomicU64::new(0),
             counters: Counters::default(),
         });
-        // Rings have another life at each start, so their epochs need a secret of their own.
-        let secret = ring_secret(&opened.secret, opened.last_seq);
         let parts =
             Parts { writer: opened.writer, readers: opened.readers, window, seq_floor: opened.seq_floor };
         Ok(EmbeddedEngine {
-            rings: MemoryEngine::with_order(secret, order),
+            rings: MemoryEngine::with_order(opened.ring_secret, order),
             readers: Readers::new(),
             parts: Mutex::new(Some(parts)),
             threads: Mutex::default(),
@@ -369,15 +367,6 @@ fn restore_window(db: &Connection, secret: [u8; 16], bytes: usize) -> rusqlite::
         window.restore(key, row.get::<_, i64>(1)? as u64, position, row.get(5)?);
     }
     Ok(window)
-}
-
-/// A secret of this start: `last_seq` is another one at each.
-fn ring_secret(secret: &[u8; 16], last_seq: u64) -> [u8; 16] {
-    let half = |n: &str| parlor_hub::memory::epoch_of(secret, last_seq, &RoomName::internal(n)).0;
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&half("rings").to_be_bytes());
-    bytes[8..].copy_from_slice(&half("rings again").to_be_bytes());
-    bytes
 }
 
 /// Where the versions of records start: far from where any other process of this store did.

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// No server takes this long to start unless something is broken.
@@ -28,12 +29,22 @@ impl Redis {
     /// # Panics
     /// If there is none: `cargo xtask test redis` installs it.
     pub fn start(args: &[&str]) -> Redis {
+        Redis::start_with(args, None)
+    }
+
+    /// Starts another one on what a server had on disk.
+    pub fn start_on(backup: &Backup, args: &[&str]) -> Redis {
+        Redis::start_with(args, Some(backup))
+    }
+
+    fn start_with(args: &[&str], backup: Option<&Backup>) -> Redis {
         let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
         loop {
             // The number of the process keeps runs apart, the port the servers of one run.
             let port = free_port();
             let dir = std::env::temp_dir().join(format!("parlor-redis-{}-{port}", std::process::id()));
             fs::create_dir_all(&dir).expect("a directory");
+            backup.into_iter().for_each(|backup| copy(&backup.0, &dir));
             let mut redis = Redis { child: spawn(port, &dir, &args), port, dir, args: args.clone() };
             // Somebody else may have taken the port meanwhile.
             if redis.is_up() {
@@ -64,21 +75,30 @@ impl Redis {
         }
     }
 
-    /// Ends it and keeps what it has on disk.
+    /// Ends it, copies what it has on disk, and starts it again.
     pub fn back_up(&mut self) -> Backup {
         self.kill();
-        let backup = Backup(self.dir.with_extension("backup"));
-        copy(&self.dir, &backup.0);
+        let backup = self.on_disk();
         self.start_again();
         backup
     }
 
-    /// Ends it and starts it with what it had on disk then.
-    pub fn restore(&mut self, backup: &Backup) {
+    /// Ends it and starts it with what it had on disk then; returns what it had now.
+    pub fn restore(&mut self, backup: &Backup) -> Backup {
         self.kill();
+        let now = self.on_disk();
         fs::remove_dir_all(&self.dir).expect("it is ours");
         copy(&backup.0, &self.dir);
         self.start_again();
+        now
+    }
+
+    /// What it has on disk, when it does not run.
+    pub fn on_disk(&self) -> Backup {
+        static COPIES: AtomicUsize = AtomicUsize::new(0);
+        let copy_to = self.dir.with_extension(format!("copy{}", COPIES.fetch_add(1, Ordering::Relaxed)));
+        copy(&self.dir, &copy_to);
+        Backup(copy_to)
     }
 
     /// Stops it without ending it, until [`Redis::go_on`].
@@ -191,7 +211,15 @@ fn spawn(port: u16, dir: &PathBuf, args: &[String]) -> Child {
         })
 }
 
+/// A port from which no outgoing connection starts, so that nobody takes it while the server is away: below those that
+/// systems give out by themselves. Runs begin at different places.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    loop {
+        let number = std::process::id() as usize * 61 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + (number % 20_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

@@ -29,8 +29,14 @@ pub fn binary() -> PathBuf {
 /// Starts it on a free port and with a store in this directory; returns where it listens.
 #[track_caller]
 pub fn serve(binary: &Path, data: &Path) -> (Process, SocketAddr) {
+    serve_with(binary, data, &[])
+}
+
+/// The same with further settings.
+#[track_caller]
+pub fn serve_with(binary: &Path, data: &Path, settings: &[&str]) -> (Process, SocketAddr) {
     let mut command = Command::new(binary);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--no-limits", "--data"]).arg(data);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--no-limits", "--data"]).arg(data).args(settings);
     let server = Process::spawn(&mut command);
     let line = server.line_with("listening on http://");
     (server, line["listening on http://".len()..].parse().unwrap())

@@ -4,6 +4,7 @@
 //! each other and with what the store held in the end; it knows nothing of transports, processes or time.
 
 mod check;
+mod lives;
 mod read;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,8 @@ use std::collections::BTreeMap;
 use parlor_proto::position::{Epoch, Position};
 
 pub use check::{Fault, Rule, check};
-pub use read::read_store;
+pub use lives::check_from;
+pub use read::{read_engine, read_store};
 
 /// The notes of one client.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +78,30 @@ pub struct Truth {
     pub logs: BTreeMap<String, BTreeMap<Epoch, Vec<Stored>>>,
     /// What was spread without being stored, in the order of the rooms.
     pub passed: BTreeMap<String, Vec<String>>,
+}
+
+impl Truth {
+    /// Whether it has this message there; `None` if nothing is known of the room.
+    pub fn has(&self, room: &str, place: Position) -> Option<bool> {
+        let log = self.logs.get(room)?.get(&place.epoch);
+        let found = place.offset.checked_sub(1).zip(log).and_then(|(index, log)| log.get(index as usize));
+        Some(place.offset == 0 || found.is_some_and(|stored| stored.at == place))
+    }
+
+    /// It began as a copy of `before`: until somebody noticed, its logs went by the names that they had there.
+    pub fn also_called(&mut self, before: &Truth) {
+        for (room, epochs) in &mut self.logs {
+            let Some(messages) = epochs.values().next().cloned() else { continue };
+            for epoch in before.logs.get(room).into_iter().flat_map(BTreeMap::keys) {
+                let as_before = |stored: &Stored| {
+                    let mut stored = stored.clone();
+                    stored.at.epoch = *epoch;
+                    stored
+                };
+                epochs.entry(*epoch).or_insert_with(|| messages.iter().map(as_before).collect());
+            }
+        }
+    }
 }
 
 /// A message in a store.

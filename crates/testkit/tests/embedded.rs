@@ -300,6 +300,16 @@ fn the_log_is_written_back_when_nothing_waits() {
 }
 
 #[test]
+fn a_ring_has_another_epoch_at_each_start_also_on_an_older_copy() {
+    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    drop(bench_at(dir.path()));
+    fs::copy(dir.path().join("parlor.db"), copy.path().join("parlor.db")).unwrap();
+    let epoch = |dir: &Path| bench_at(dir).publish("memory:a", MEMORY, "1").epoch;
+    let epochs = [epoch(dir.path()), epoch(dir.path()), epoch(copy.path())];
+    assert!(epochs[0] != epochs[1] && epochs[0] != epochs[2], "{epochs:?}");
+}
+
+#[test]
 fn an_engine_that_was_never_started_closes() {
     let dir = tempfile::tempdir().unwrap();
     EmbeddedEngine::open(settings(dir.path())).unwrap().stop();

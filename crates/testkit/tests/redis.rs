@@ -295,6 +295,20 @@ fn a_store_that_is_emptied_is_told_to_everybody_and_begins_anew() {
 }
 
 #[test]
+fn a_key_is_the_same_key_on_a_node_that_does_not_know_yet_that_redis_was_emptied() {
+    let redis = Redis::start(DURABLE);
+    let mut settings = Settings::parse(&redis.url()).expect("an address");
+    (settings.check, settings.patience) = (Duration::from_secs(3600), Duration::from_secs(20));
+    let late = Bench::new(Arc::new(RedisEngine::open(settings).expect("an engine")), ());
+    late.publish("room", STORED, "1");
+    redis.ask(&["FLUSHALL"]);
+    let first = publish_at_last(&late, "room", "2");
+    let other = node(&redis, &[]);
+    let again = other.try_publish(keyed(other.draft("room", STORED, "2"), "2")).expect("answered");
+    assert_eq!((again.position, again.duplicate), (Some(first), true));
+}
+
+#[test]
 fn a_log_that_lost_its_end_gets_a_new_epoch() {
     let redis = Redis::start(DURABLE);
     let (here, there) = (node(&redis, &["room"]), node(&redis, &["room"]));

@@ -61,6 +61,8 @@ pub(super) struct Opened {
     pub(super) lock: File,
     pub(super) life: [u8; 16],
     pub(super) secret: [u8; 16],
+    /// What makes the epochs of rings: they have another life at each start, also at one on an older copy of the store.
+    pub(super) ring_secret: [u8; 16],
     /// The store was closed by the last process that had it open.
     pub(super) clean: bool,
     /// Every sequence number up to it may have been used.
@@ -131,7 +133,8 @@ fn open_store(settings: &Settings, path: &Path, lock: File, readers: usize) -> R
             Ok(reader)
         })
         .collect::<Result<_, Failure>>()?;
-    Ok(Opened { writer, readers, lock, life, secret, clean, last_seq, seq_floor })
+    let ring_secret = random()?;
+    Ok(Opened { writer, readers, lock, life, secret, ring_secret, clean, last_seq, seq_floor })
 }
 
 fn connect(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {

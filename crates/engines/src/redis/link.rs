@@ -245,10 +245,7 @@ impl Link {
     /// they are believed to be.
     fn look(&mut self, session: &mut Session, checked: &mut usize, now: Instant) {
         let names = &self.shared.names;
-        // A name of its own if it has none: so every node learns that it was emptied.
-        let (store, new) = (names.store(), entry::hex_of(draw()) + &entry::hex_of(draw()));
-        session.ask(Pending::Nothing, &[b"SET", store.as_bytes(), new.as_bytes(), b"NX"]);
-        session.ask(Pending::Store, &[b"GET", store.as_bytes()]);
+        self.ask_store(session);
         session.ask(Pending::Time, &[b"TIME"]);
         for room in self.follows.forget(now, &mut self.hold) {
             session.command(&[b"UNSUBSCRIBE", names.channel(&room).as_bytes()]);
@@ -256,6 +253,13 @@ impl Link {
         let rooms: Vec<RoomName> = self.follows.rooms().skip(*checked).take(CHECK_ROOMS).cloned().collect();
         *checked = if rooms.len() < CHECK_ROOMS { 0 } else { *checked + CHECK_ROOMS };
         rooms.iter().for_each(|room| self.check(session, room));
+    }
+
+    /// Asks which store it is. One without a name gets one: so every node learns that it was emptied.
+    fn ask_store(&self, session: &mut Session) {
+        let (store, new) = (self.shared.names.store(), entry::hex_of(draw()) + &entry::hex_of(draw()));
+        session.ask(Pending::Nothing, &[b"SET", store.as_bytes(), new.as_bytes(), b"NX"]);
+        session.ask(Pending::Store, &[b"GET", store.as_bytes()]);
     }
 
     fn check_all(&self, session: &mut Session) {
@@ -338,6 +342,7 @@ impl Link {
         let publication = Publication::new(draft, None, now);
         let room = &publication.room;
         let mut keys = vec![names.meta(room), names.stream(room), names.seq(), names.rooms(), names.direct()];
+        keys.push(names.store());
         keys.extend(mark.map(|mark| names.key(mark.key)));
         let some = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
         let (channel, direct) = match &publication.to {
@@ -363,6 +368,7 @@ impl Link {
             mark.map(|mark| entry::hex_of(mark.body)).unwrap_or_default(),
             some(mark.and_then(|mark| mark.made)),
             KEY_WINDOW.as_millis().to_string(),
+            self.store.map(|store| format!("{:032x}", u128::from_be_bytes(store))).unwrap_or_default(),
         ];
         let mut args: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
         args[7] = &body;

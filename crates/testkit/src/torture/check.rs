@@ -1,6 +1,6 @@
 //! The rules: a pure function from what clients noted and what the store held to what is wrong with it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use parlor_proto::limits::RESUME_MAX;
@@ -32,6 +32,8 @@ pub enum Rule {
     PassedTooFar,
     /// Everything is quiet, and a client has not got everything.
     Behind,
+    /// The store lost something, and a client went on as if it had not.
+    Unsaid,
 }
 
 /// A broken rule, and the note that shows it.
@@ -136,13 +138,6 @@ impl<'a> Check<'a> {
         Some(epochs.get(&epoch).map_or(&[], Vec::as_slice))
     }
 
-    /// Whether the store has this message there; `None` if nothing is known of the room.
-    fn has(&self, life: usize, room: &str, place: Position) -> Option<bool> {
-        let log = self.log(life, room, place.epoch)?;
-        let found = place.offset.checked_sub(1).and_then(|index| log.get(index as usize));
-        Some(place.offset == 0 || found.is_some_and(|stored| stored.at == place))
-    }
-
     /// Notes what a place is said to hold, and compares it with what was said before and with the store.
     fn hold(&mut self, at: At<'a>, room: &'a str, place: Position, data: &'a str, otherwise: Rule) {
         let told = self.told.entry((at.life, room, place.epoch, place.offset)).or_insert((place.id, data));
@@ -181,14 +176,14 @@ impl<'a> Check<'a> {
         outcome: &Outcome,
     ) -> Followed {
         if let Some(head) = head
-            && self.has(at.life, room, head) == Some(false)
+            && self.lives[at.life].has(room, head) == Some(false)
         {
             self.fault(Rule::Vanished, at, format!("{room} is said to stand at {head}"));
         }
         let mut followed = Followed { epoch: head.map(|head| head.epoch), ..Followed::default() };
         match (outcome, since) {
             (Outcome::Recovered, Some(since)) => {
-                let is_there = self.has(at.life, room, since).unwrap_or(true);
+                let is_there = self.lives[at.life].has(room, since).unwrap_or(true);
                 let same_epoch = head.is_none_or(|head| head.epoch == since.epoch);
                 if !is_there || !same_epoch {
                     self.fault(Rule::FalseRecovery, at, format!("of {room} since {since}, head {head:?}"));
@@ -225,7 +220,7 @@ impl<'a> Check<'a> {
         let Some(since) = since else { return false };
         match reason {
             "epoch_changed" => head.is_none_or(|head| head.epoch != since.epoch),
-            "diverged" => self.has(life, room, since) != Some(true),
+            "diverged" => self.lives[life].has(room, since) != Some(true),
             "trimmed" => trims(room),
             "too_many" => head.is_none_or(|head| head.offset > since.offset + RESUME_MAX as u64),
             "no_log" => is_unlogged(room),
@@ -307,13 +302,15 @@ impl<'a> Check<'a> {
         let at = At { who: "the store", note: 0, life: 0 };
         for truth in self.lives {
             for (room, epochs) in &truth.logs {
-                let mut seen = BTreeSet::new();
+                let mut seen = BTreeMap::new();
                 for (epoch, log) in epochs {
                     if forgets(room) {
                         seen.clear();
                     }
                     for (index, stored) in log.iter().enumerate() {
-                        if !seen.insert(&stored.data) {
+                        // One log may have gone by several names.
+                        let place = (stored.at.offset, stored.at.id);
+                        if *seen.entry(&stored.data).or_insert(place) != place {
                             self.fault(Rule::StoredTwice, at, format!("{} in {room}", stored.data));
                         }
                         if stored.at.offset != index as u64 + 1 || stored.at.epoch != *epoch {

@@ -1,4 +1,4 @@
-//! Reading everything that an embedded store holds, when no process has it open.
+//! Reading everything that a store holds.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,11 +20,16 @@ impl Door for Nobody {
     fn epoch_changed(&self, _room: &RoomName, _epoch: Epoch) {}
 }
 
-/// All messages of all rooms. Data is JSON text as it was sent.
+/// What an embedded store holds that no process has open.
 #[track_caller]
 pub fn read_store(dir: &Path) -> Truth {
+    read_engine(&EmbeddedEngine::open(Settings::new(dir)).unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// All messages of all rooms, by an engine that is used for nothing else. Data is JSON text as it was sent.
+#[track_caller]
+pub fn read_engine(engine: &dyn Engine) -> Truth {
     let policy = Policy { log: Log::Stored(Retention::KEEP), ..Policy::BARE };
-    let engine = EmbeddedEngine::open(Settings::new(dir)).unwrap_or_else(|error| panic!("{error}"));
     engine.start(Arc::new(Nobody));
     let rooms = wait(|done| engine.rooms("", None, u32::MAX, done)).expect("a list of rooms");
     let mut truth = Truth::default();

@@ -1,6 +1,8 @@
 //! `Diary`: what one follower was told, and how far it is in its rooms.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use parlor_proto::position::Position;
 use parlor_testkit::torture::{Log, Note, Outcome};
@@ -10,21 +12,30 @@ pub(crate) struct Diary {
     pub(crate) log: Log,
     /// It has everything of a room up to here.
     pub(crate) places: BTreeMap<String, Option<Position>>,
+    /// The store's life when the connection, or the request, began.
+    pub(crate) life: usize,
+    /// Somebody reads along.
+    pub(crate) reader: Option<Sender<(Instant, Note)>>,
 }
 
 impl Diary {
     pub(crate) fn new(who: String, rooms: &[&str]) -> Diary {
         let places = rooms.iter().map(|room| ((*room).to_owned(), None)).collect();
-        Diary { log: Log { who, notes: Vec::new() }, places }
+        Diary { log: Log { who, notes: Vec::new() }, places, life: 0, reader: None }
     }
 
     pub(crate) fn note(&mut self, note: Note) {
-        self.log.notes.push((0, note));
+        if let Some(reader) = &self.reader {
+            // Who has read enough reads no more.
+            let _ = reader.send((Instant::now(), note.clone()));
+        }
+        self.log.notes.push((self.life, note));
     }
 
-    pub(crate) fn over(&mut self) {
+    /// The connection is over; the first word on why counts.
+    pub(crate) fn over(&mut self, code: u16) {
         if !matches!(self.log.notes.last(), Some((_, Note::Cut { .. })) | None) {
-            self.note(Note::Cut { code: 1006 });
+            self.note(Note::Cut { code });
         }
     }
 
@@ -32,8 +43,8 @@ impl Diary {
         self.places.get(room).copied().flatten()
     }
 
-    /// An object of any transport. `since`: what was asked for when a room was joined.
-    pub(crate) fn hear(&mut self, object: &Value, since: impl Fn(&str) -> Option<Position>) {
+    /// An object of any transport. `since`: what was asked for when a room was joined. `None`: it is the end.
+    pub(crate) fn hear(&mut self, object: &Value, since: impl Fn(&str) -> Option<Position>) -> Option<()> {
         match object["type"].as_str() {
             Some("joined") => {
                 let room = object["room"].as_str().expect("a room").to_owned();
@@ -43,8 +54,15 @@ impl Diary {
                 inside.iter().for_each(|message| self.message(message));
             }
             Some("message") => self.message(object),
+            Some("bye") => {
+                self.over(object["code"].as_u64().and_then(|code| code.try_into().ok()).expect("a code"));
+                return None;
+            }
+            // A join that cannot be answered now.
+            Some("error") => return None,
             _ => {}
         }
+        Some(())
     }
 
     fn joined(&mut self, room: String, object: &Value, since: Option<Position>) {
@@ -58,6 +76,13 @@ impl Diary {
             self.places.insert(room.clone(), head);
         }
         self.note(Note::Joined { room, since, head, outcome });
+    }
+
+    /// The room is followed on from where it was, and nothing more was said.
+    pub(crate) fn goes_on(&mut self, room: &str) {
+        let since = self.place(room);
+        let outcome = if since.is_some() { Outcome::Recovered } else { Outcome::Fresh };
+        self.note(Note::Joined { room: room.to_owned(), since, head: None, outcome });
     }
 
     pub(crate) fn message(&mut self, object: &Value) {

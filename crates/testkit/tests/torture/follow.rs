@@ -1,16 +1,21 @@
-//! Those who follow rooms, each in its own way, and come back whenever their line has ended.
+//! Those who follow rooms, each in its own way, and come back whenever their line has ended, to whichever node.
 
-use std::collections::BTreeMap;
+mod socketio;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use parlor_proto::position::Position;
+use parlor_testkit::dice::Dice;
 use parlor_testkit::peer::{Heard, Peer};
 use parlor_testkit::torture::{Note, Outcome};
 use serde_json::{Value, json};
 
+use self::socketio::Back;
 use super::diary::Diary;
-use super::line::{Line, Quiet, ask, request};
+use super::line::{Line, Quiet, ask};
+use super::network::Network;
 
 /// How somebody follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +24,7 @@ pub(crate) enum Way {
     Events,
     Lines,
     Polls,
-    /// Socket.IO over a WebSocket, and over polling.
+    /// Socket.IO over a WebSocket, recovered if that is possible, and over polling.
     SocketIo,
     SocketIoPolls,
     /// Another one each time.
@@ -36,37 +41,54 @@ const LOOKS: u32 = 40;
 
 pub(crate) struct Follower<'a> {
     pub(crate) diary: Diary,
-    address: SocketAddr,
+    network: &'a Network,
+    /// The node that it goes to, on a good line; `None`: any, on a bad one.
+    pub(crate) straight: Option<usize>,
+    dice: Dice,
     rooms: &'a [&'a str],
     /// Of streams: where the last id stood.
     id: Option<(String, BTreeMap<String, Option<Position>>)>,
     cursor: Option<String>,
+    back: Option<Back>,
+    /// How often Socket.IO has recovered it.
+    pub(crate) recovered: usize,
     /// Whether it may go.
-    done: &'a dyn Fn(&Diary) -> bool,
+    done: &'a (dyn Fn(&Diary) -> bool + Sync),
 }
+
+/// What was asked of each room.
+type Joins = Vec<(Value, Option<Position>)>;
 
 impl<'a> Follower<'a> {
     pub(crate) fn new(
         who: String,
-        address: SocketAddr,
+        network: &'a Network,
+        dice: Dice,
         rooms: &'a [&'a str],
-        done: &'a dyn Fn(&Diary) -> bool,
+        done: &'a (dyn Fn(&Diary) -> bool + Sync),
     ) -> Follower<'a> {
-        Follower { diary: Diary::new(who, rooms), address, rooms, id: None, cursor: None, done }
+        let diary = Diary::new(who, rooms);
+        let (id, cursor, back) = (None, None, None);
+        Follower { diary, network, straight: None, dice, rooms, id, cursor, back, recovered: 0, done }
     }
 
     /// Follows on one connection until that is over; `true`: it has everything that there will be.
     pub(crate) fn once(&mut self, way: Way) -> bool {
+        let way = if way == Way::Any { *self.dice.pick(&WAYS) } else { way };
+        if way != Way::SocketIo {
+            // Who was elsewhere since is not who it was.
+            self.back = None;
+        }
         let over = match way {
             Way::WebSocket => self.web_socket(),
             Way::Events | Way::Lines => self.stream(way),
             Way::Polls => self.polls(),
             Way::SocketIo => self.socket_io(),
             Way::SocketIoPolls => self.socket_io_polls(),
-            Way::Any => unreachable!("one is chosen before"),
+            Way::Any => unreachable!("one is chosen above"),
         };
         if over.is_none() {
-            self.diary.over();
+            self.diary.over(1006);
         }
         over.is_some()
     }
@@ -75,8 +97,17 @@ impl<'a> Follower<'a> {
         (self.done)(&self.diary)
     }
 
+    /// Where what begins now goes.
+    fn somewhere(&mut self) -> SocketAddr {
+        self.diary.life = self.network.life();
+        match self.straight {
+            Some(node) => self.network.straight(node),
+            None => self.network.somewhere(&mut self.dice),
+        }
+    }
+
     /// What is asked of each room; positions are the same whatever the way.
-    fn joins(&self) -> Vec<(Value, Option<Position>)> {
+    fn joins(&self) -> Joins {
         let join = |room: &&str| match self.diary.place(room) {
             Some(since) => (json!({"room": room, "since": since.to_string()}), Some(since)),
             None => (json!({"room": room, "last": 5}), None),
@@ -85,7 +116,7 @@ impl<'a> Follower<'a> {
     }
 
     fn web_socket(&mut self) -> Option<()> {
-        let mut peer = Peer::try_connect(self.address, "/ws", &["parlor.v1"]).ok()?;
+        let mut peer = Peer::try_connect(self.somewhere(), "/ws", &["parlor.v1"]).ok()?;
         let joins = self.joins();
         for (n, (join, _)) in joins.iter().enumerate() {
             let mut command = join.clone();
@@ -96,28 +127,32 @@ impl<'a> Follower<'a> {
         let mut quiet = 0;
         while !self.is_done() {
             match peer.hear_within(LOOK) {
-                Some(Heard::Closed(..)) => return None,
+                Some(Heard::Closed(code, _)) => {
+                    self.diary.over(code);
+                    return None;
+                }
                 Some(Heard::Object(object)) => {
                     quiet = 0;
-                    self.hear(&object, &joins);
+                    self.hear(&object, &joins)?;
                 }
                 Some(_) => {}
                 None => quiet += 1,
             }
-            if quiet > LOOKS {
+            if quiet > LOOKS && self.straight.is_none() {
                 return None;
             }
         }
         Some(())
     }
 
-    fn hear(&mut self, object: &Value, joins: &[(Value, Option<Position>)]) {
+    fn hear(&mut self, object: &Value, joins: &Joins) -> Option<()> {
         self.diary
-            .hear(object, |room| joins.iter().find(|join| join.0["room"] == room).and_then(|join| join.1));
+            .hear(object, |room| joins.iter().find(|join| join.0["room"] == room).and_then(|join| join.1))
     }
 
     /// `/sse` goes on behind its last id, `/stream` at the places of its rooms.
     fn stream(&mut self, way: Way) -> Option<()> {
+        let address = self.somewhere();
         let joins = self.joins();
         let mut target = if way == Way::Events { "/sse?" } else { "/stream?" }.to_owned();
         let mut headers = String::new();
@@ -133,18 +168,19 @@ impl<'a> Follower<'a> {
             }
         }
         let by_id = !headers.is_empty();
-        let (mut line, head) = Line::ask(self.address, "GET", &target, &headers, "")?;
+        let (mut line, head) = Line::ask(address, "GET", &target, &headers, "")?;
         if !head.starts_with("HTTP/1.1 200") {
             return None;
         }
-        let mut begun = !by_id;
+        // Behind a cursor the gap of a room comes before the word that it is whole.
+        let mut begun: BTreeSet<String> = BTreeSet::new();
         let mut quiet = 0;
         let mut id = None;
         while !self.is_done() {
             let text = match line.next(LOOK) {
                 Ok(text) => text,
                 Err(Quiet::Over) => return None,
-                Err(Quiet::Yet) if quiet > LOOKS => return None,
+                Err(Quiet::Yet) if quiet > LOOKS && self.straight.is_none() => return None,
                 Err(Quiet::Yet) => {
                     quiet += 1;
                     continue;
@@ -167,32 +203,31 @@ impl<'a> Follower<'a> {
                 }
             };
             let Ok(object) = serde_json::from_str::<Value>(object) else { continue };
-            // Behind a cursor the gap comes before the word that it is whole.
-            if by_id && object["type"] == "message" && !begun {
-                begun = true;
-                let places: Vec<_> = self.diary.places.clone().into_iter().collect();
-                for (room, since) in places {
-                    let outcome = if since.is_some() { Outcome::Recovered } else { Outcome::Fresh };
-                    self.diary.note(Note::Joined { room, since, head: None, outcome });
-                }
+            if !by_id {
+                self.hear(&object, &joins)?;
+                continue;
             }
-            if by_id {
-                let places = self.diary.places.clone();
-                self.diary.hear(&object, |room| places.get(room).copied().flatten());
-            } else {
-                self.hear(&object, &joins);
+            if let Some(room) = object["room"].as_str()
+                && begun.insert(room.to_owned())
+                && object["type"] == "message"
+            {
+                self.diary.goes_on(room);
             }
+            let places = self.diary.places.clone();
+            self.diary.hear(&object, |room| places.get(room).copied().flatten())?;
         }
         Some(())
     }
 
-    /// Every answer is whole or does not count. What a room has lost is told, and it goes on behind that.
+    /// Every answer is whole or does not count, and each may come from another node. What a room has lost is told, and
+    /// it goes on behind that.
     fn polls(&mut self) -> Option<()> {
-        self.diary.over();
+        self.diary.over(1006);
         // A cursor stands for its places; who was elsewhere since goes on from where it is.
         self.cursor = None;
         let joins = self.joins();
         while !self.is_done() {
+            let address = self.somewhere();
             let mut target = "/poll?wait=1&".to_owned();
             for (join, since) in &joins {
                 target += &format!("room={}&", join["room"].as_str().expect("a room"));
@@ -205,7 +240,7 @@ impl<'a> Follower<'a> {
                 Some(cursor) => target += &format!("cursor={cursor}"),
                 None => target += "last=5",
             }
-            let (status, answer) = ask(self.address, "GET", &target, "", "")?;
+            let (status, answer) = ask(address, "GET", &target, "", "")?;
             if status != 200 {
                 return None;
             }
@@ -229,78 +264,5 @@ impl<'a> Follower<'a> {
             messages.iter().for_each(|message| self.diary.message(message));
         }
         Some(())
-    }
-
-    fn socket_io(&mut self) -> Option<()> {
-        let mut peer = Peer::try_connect(self.address, "/socket.io/?EIO=4&transport=websocket", &[]).ok()?;
-        peer.try_send("40").ok()?;
-        let joins = self.joins();
-        let mut quiet = 0;
-        while !self.is_done() {
-            let text = match peer.hear_within(LOOK) {
-                Some(Heard::Closed(..)) => return None,
-                Some(Heard::Text(text)) => text,
-                Some(Heard::Object(value)) => value.to_string(),
-                Some(Heard::Binary(_)) => continue,
-                None if quiet > LOOKS => return None,
-                None => {
-                    quiet += 1;
-                    continue;
-                }
-            };
-            quiet = 0;
-            for answer in self.packet(&text, &joins)? {
-                peer.try_send(&answer).ok()?;
-            }
-        }
-        Some(())
-    }
-
-    fn socket_io_polls(&mut self) -> Option<()> {
-        let target = "/socket.io/?EIO=4&transport=polling";
-        let (_, open) = request(self.address, "GET", target, "", "")?;
-        let open: Value = serde_json::from_str(open.strip_prefix('0')?).ok()?;
-        let target = format!("{target}&sid={}", open["sid"].as_str()?);
-        let address = self.address;
-        let post = |body: &str| {
-            request(address, "POST", &target, "", body).filter(|(status, _)| *status == 200).map(drop)
-        };
-        post("40")?;
-        let joins = self.joins();
-        while !self.is_done() {
-            let (status, body) = request(self.address, "GET", &target, "", "")?;
-            if status != 200 {
-                return None;
-            }
-            let mut answers = Vec::new();
-            for packet in body.split('\u{1e}') {
-                answers.extend(self.packet(packet, &joins)?);
-            }
-            if !answers.is_empty() {
-                post(&answers.join("\u{1e}"))?;
-            }
-        }
-        Some(())
-    }
-
-    /// One packet of Engine.IO, and what is said to it.
-    fn packet(&mut self, packet: &str, joins: &[(Value, Option<Position>)]) -> Option<Vec<String>> {
-        if packet == "2" {
-            return Some(vec!["3".to_owned()]);
-        }
-        if packet.starts_with("40") {
-            let join = |(n, (join, _)): (usize, &(Value, _))| format!("42{n}[\"join\",{join}]");
-            return Some(joins.iter().enumerate().map(join).collect());
-        }
-        if packet.starts_with("41") || packet.starts_with("44") || packet == "1" {
-            return None;
-        }
-        if let Some(json) = packet.find('[').filter(|_| packet.starts_with("42") || packet.starts_with("43"))
-        {
-            let list: Value = serde_json::from_str(&packet[json..]).ok()?;
-            let object = if packet.starts_with("43") { &list[0] } else { &list[1] };
-            self.hear(object, joins);
-        }
-        Some(Vec::new())
     }
 }

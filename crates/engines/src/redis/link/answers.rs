@@ -121,6 +121,10 @@ impl Link {
             Ok(("reused", _)) => tell(Err(reused())),
             Ok(("expired", _)) => tell(Err(expired())),
             Ok(("late", _)) => tell(Err(unavailable())),
+            Ok(("renamed", _)) => {
+                self.ask_store(session);
+                tell(Err(unavailable()));
+            }
             Ok(_) => tell(Err(strange(value))),
             Err(refusal) => tell(Err(refusal)),
         }
@@ -157,6 +161,8 @@ impl Link {
             Arrival::Deliver => self.hand(Arc::new(publication)),
             Arrival::Skip => {}
             Arrival::NewLife(epoch) => {
+                // It may be that of all rooms.
+                self.ask_store(session);
                 self.door.epoch_changed(room, epoch);
                 self.hand(Arc::new(publication));
             }

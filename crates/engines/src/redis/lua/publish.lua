@@ -1,10 +1,10 @@
 -- Gives a publication its place, keeps it and spreads it: all of it or nothing.
--- KEYS: meta, stream, seq, rooms, direct, key (only if the publication has one)
+-- KEYS: meta, stream, seq, rooms, direct, store, key (only if the publication has one)
 -- ARGV: node, channel, room, now, fence, draw, id, body, weight, messages, bytes, age, expire,
---       direct channel, hash of the body, when the key was made, window
+--       direct channel, hash of the body, when the key was made, window, name of the store
 local a = {}
 for i, name in ipairs({ 'node', 'channel', 'room', 'now', 'fence', 'draw', 'id', 'body', 'weight', 'messages',
-                        'bytes', 'age', 'expire', 'direct', 'hash', 'made', 'window' }) do
+                        'bytes', 'age', 'expire', 'direct', 'hash', 'made', 'window', 'store' }) do
   a[name] = ARGV[i]
 end
 local now = tonumber(a.now)
@@ -13,8 +13,13 @@ if tonumber(a.fence) > 0 and clock[1] * 1000 + clock[2] / 1000 >= tonumber(a.fen
   return { 'late' }
 end
 
-if KEYS[6] then
-  local seen = redis.call('HMGET', KEYS[6], 'e', 'o', 'i', 'h', 't')
+-- The marks of keys are made with the store's name: under another one the same key would be stored twice.
+if redis.call('GET', KEYS[6]) ~= a.store then
+  return { 'renamed' }
+end
+
+if KEYS[7] then
+  local seen = redis.call('HMGET', KEYS[7], 'e', 'o', 'i', 'h', 't')
   if seen[1] and now - tonumber(seen[5]) <= tonumber(a.window) then
     if seen[4] ~= a.hash then
       return { 'reused' }
@@ -48,9 +53,9 @@ if m.o == 1 and string.sub(a.room, 1, 1) ~= '$' then
   redis.call('ZADD', KEYS[4], 0, a.room)
 end
 trim(KEYS[1], KEYS[2], m, a.messages, a.bytes, a.age, now)
-if KEYS[6] then
-  redis.call('HSET', KEYS[6], 'e', m.e, 'o', digits(m.o), 'i', a.id, 'h', a.hash, 't', digits(time))
-  redis.call('PEXPIRE', KEYS[6], tonumber(a.window) + 60000)
+if KEYS[7] then
+  redis.call('HSET', KEYS[7], 'e', m.e, 'o', digits(m.o), 'i', a.id, 'h', a.hash, 't', digits(time))
+  redis.call('PEXPIRE', KEYS[7], tonumber(a.window) + 60000)
 end
 
 local spread = table.concat({ 'p1', a.node, m.e, digits(m.o), digits(seq), digits(time), a.id }, ' ')

@@ -1,5 +1,7 @@
 //! A run in which all is well, and for each rule a change of one note that it must see.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 const EPOCH: Epoch = Epoch(7);
