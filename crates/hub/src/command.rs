@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parlor_proto::name::RoomName;
 
 use crate::encode::WireFormat;
-use crate::engine::{Begin, Head, Lost, Page, Published, Range};
+use crate::engine::{Begin, Frontier, Head, Lost, Page, Published, Range};
 use crate::publication::{Author, Delivery, Form, Publication};
 
 /// Chosen by whoever gives a command, and given back with its reply.
@@ -63,12 +63,29 @@ pub struct Publish {
 /// The answer to a command that was not refused.
 #[derive(Debug)]
 pub enum Reply {
-    Published { room: RoomName, published: Published },
+    Published {
+        room: RoomName,
+        published: Published,
+    },
     Joined(Joined),
-    Left { room: RoomName },
-    History { room: RoomName, range: Range, page: Page },
-    Members { room: RoomName, members: Members },
-    Rooms { rooms: Vec<RoomInfo>, more: bool },
+    Left {
+        room: RoomName,
+    },
+    History {
+        room: RoomName,
+        range: Range,
+        page: Page,
+    },
+    Members {
+        room: RoomName,
+        members: Members,
+    },
+    Rooms {
+        rooms: Vec<RoomInfo>,
+        more: bool,
+    },
+    /// To [`Shard::follow`](crate::Shard::follow): everything up to here is to be read, and the rest is held back.
+    Following(Frontier),
 }
 
 /// What a new subscriber is told.

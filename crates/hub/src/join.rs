@@ -407,11 +407,6 @@ enum Arrival {
 }
 
 impl Hub {
-    /// The newest offset that was delivered in a room, as long as somebody is in it; `None` if nothing was.
-    pub(crate) fn delivered(&self, name: &RoomName) -> Option<u64> {
-        self.rooms.lock(name).get(name)?.head
-    }
-
     /// Counts a subscriber in, under the room's lock.
     pub(crate) fn enter_room(&self, worker: u16, name: &RoomName, who: Who<'_>, now: u64) -> RoomKey {
         let policy = self.policy(name);

@@ -12,7 +12,6 @@ pub mod connection;
 mod deliver;
 pub mod encode;
 pub mod engine;
-mod follow;
 pub mod hub;
 mod join;
 pub mod mailbox;

@@ -57,21 +57,25 @@ pub struct Stand {
     pub position: Position,
     /// Of the message at `position`; 0 at offset 0.
     pub seq: u64,
+    /// The log goes with its process.
+    pub in_memory: bool,
 }
 
-/// Whether what was found for a cursor in each of a client's rooms is what it meant. A cursor's id is that of the newest
-/// message at or before it in the rooms that it was given out for: one of them must show it, or nothing proves that
-/// the store is the same. Then no room is resumed.
+/// Whether what was found for a cursor in each of a client's rooms is what it meant. A cursor's id is that of a message at
+/// or before it in the rooms that it was given out for, the newest of one that lasts if there is any: one of them must
+/// show it, or nothing proves that the store is the same. Then no room is resumed.
 pub fn prove(cursor: Cursor, stands: &mut [Result<Stand, Lost>]) {
     let shows = |stand: &Stand| stand.position.id == cursor.id;
-    let is_other = |stand: &Stand| stand.seq == cursor.seq && cursor.seq > 0 && !shows(stand);
+    // The place may be that of a message in memory, behind the one that proves it.
+    let is_other =
+        |stand: &Stand| !stand.in_memory && stand.seq == cursor.seq && cursor.seq > 0 && !shows(stand);
     let found = || stands.iter().flatten();
     if found().any(shows) && !found().any(is_other) {
         return;
     }
-    // The proof itself may be among what a room no longer holds.
-    let trimmed = stands.contains(&Err(Lost::Trimmed)) && !found().any(is_other);
-    let reason = if trimmed { Lost::Trimmed } else { Lost::Diverged };
+    // The proof itself may be among what a room no longer holds, or in a log that began anew.
+    let may_have_it = |reason: &Lost| stands.contains(&Err(*reason)) && !found().any(is_other);
+    let reason = [Lost::Trimmed, Lost::EpochChanged].into_iter().find(may_have_it).unwrap_or(Lost::Diverged);
     stands.iter_mut().filter(|stand| stand.is_ok()).for_each(|stand| *stand = Err(reason));
 }
 
@@ -81,12 +85,15 @@ mod tests {
 
     use super::*;
 
+    /// Of a log in memory, and there is nothing behind the cursor's place.
+    const IN_MEMORY: (u64, u128) = (9, 92);
+
     /// What becomes of rooms in which a cursor at seq 9 with id 90 was found to stand at (seq, id).
     #[track_caller]
     fn check_proof(stands: &[Result<(u64, u128), Lost>], expected: &[Result<(), Lost>]) {
         let at = |(seq, id): (u64, u128)| {
             let position = Position { epoch: Epoch(1), offset: seq, id: MessageId(id) };
-            Stand { position, seq }
+            Stand { position, seq, in_memory: (seq, id) == IN_MEMORY }
         };
         let mut found: Vec<_> = stands.iter().map(|stand| stand.map(at)).collect();
         prove(Cursor { life: 1, seq: 9, id: MessageId(90) }, &mut found);
@@ -103,7 +110,16 @@ mod tests {
         check_proof(&[Ok((8, 80)), Ok((0, 0))], &[Err(Lost::Diverged), Err(Lost::Diverged)]);
         check_proof(&[Err(Lost::Trimmed), Ok((8, 80))], &[Err(Lost::Trimmed), Err(Lost::Trimmed)]);
         check_proof(&[Err(Lost::Trimmed), Ok((9, 90))], &[Err(Lost::Trimmed), Ok(())]);
-        check_proof(&[Err(Lost::EpochChanged), Ok((8, 80))], &[Err(Lost::EpochChanged), Err(Lost::Diverged)]);
+    }
+
+    #[test]
+    fn what_is_in_memory_neither_proves_nor_disproves_what_lasts() {
+        let changed = Err(Lost::EpochChanged);
+        check_proof(&[Ok(IN_MEMORY), Ok((8, 90))], &[Ok(()), Ok(())]);
+        check_proof(&[changed, Ok((8, 90))], &[Err(Lost::EpochChanged), Ok(())]);
+        // The proof was there and went with the process: nobody says that the rest was rewound.
+        check_proof(&[changed, Ok((8, 80))], &[Err(Lost::EpochChanged), Err(Lost::EpochChanged)]);
+        check_proof(&[changed, Ok((9, 91))], &[Err(Lost::EpochChanged), Err(Lost::Diverged)]);
     }
 
     fn position(epoch: u64, offset: u64, id: u128) -> Begin {

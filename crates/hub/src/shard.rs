@@ -1,6 +1,7 @@
 //! `Shard`: one worker's connections and their outboxes. A plain struct that nobody else touches.
 
 mod fan_out;
+mod follow;
 mod held;
 mod places;
 

@@ -3,13 +3,14 @@
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use parlor_hub::command::Publish;
+use parlor_hub::command::{Command, Publish, Ticket};
 use parlor_hub::encode::WireFormat;
 use parlor_hub::mailbox::Mailbox;
 use parlor_hub::memory::MemoryEngine;
 use parlor_hub::policy::{Policies, Policy};
 use parlor_hub::publish::Publisher;
-use parlor_hub::{ConnectionId, Form, Hub, Shard};
+use parlor_hub::shard::Event;
+use parlor_hub::{Author, ConnectionId, Form, Hub, Publication, Reply, Shard};
 use parlor_proto::limits::ROOMS_PER_CONNECTION;
 use parlor_proto::name::RoomName;
 
@@ -55,46 +56,74 @@ fn waiting(shard: &mut Shard, connection: ConnectionId) -> String {
     bytes.chunks(3).map(|frame| char::from(frame[2])).collect()
 }
 
-#[test]
-fn a_connection_goes_live_in_all_of_its_rooms_behind_what_it_has_or_in_none() {
-    let (hub, mut shard, ann) = worker();
-    publish(&hub, "a", "1");
-    for room in ["a", "b"] {
-        assert!(shard.wait_in(ann, &name(room), NOW));
-    }
-    publish(&hub, "a", "2");
-    publish(&hub, "b", "3");
-    assert_eq!(waiting(&mut shard, ann), "", "it waits");
-    let rooms = |a, b| [(name("a"), a), (name("b"), b)];
-    for behind in [rooms(1, 1), rooms(2, 0), rooms(0, 0)] {
-        assert!(!shard.go_live_in(ann, &behind), "{behind:?}");
-    }
-    publish(&hub, "a", "4");
-    assert_eq!(waiting(&mut shard, ann), "");
-    // This one waits in the mailbox while it goes live, and another comes after.
-    publish(&hub, "a", "5");
-    assert!(shard.go_live_in(ann, &rooms(4, 1)));
-    publish(&hub, "b", "6");
-    publish(&hub, "a", "7");
-    assert_eq!(waiting(&mut shard, ann), "67");
+/// Enters rooms; up to where everything is to be read comes by the mailbox.
+fn follow(shard: &mut Shard, connection: ConnectionId, rooms: &[&str]) -> u64 {
+    let rooms: Vec<_> = rooms.iter().map(|room| name(room)).collect();
+    assert!(shard.follow(connection, Ticket(1), &rooms, NOW));
+    let mut last = None;
+    shard.receive_mail(NOW, |_, event| match event {
+        Event::Reply { ticket: Ticket(1), result: Ok(Reply::Following(frontier)), .. } => {
+            last = Some(frontier.last);
+        }
+        event => panic!("{event:?}"),
+    });
+    last.unwrap()
+}
+
+fn data(publications: Option<Vec<Arc<Publication>>>) -> Option<String> {
+    publications.map(|publications| publications.iter().map(|publication| &*publication.data).collect())
 }
 
 #[test]
-fn who_has_read_ahead_of_the_delivery_gets_nothing_twice() {
+fn what_is_published_behind_the_frontier_is_held_back_in_all_rooms_and_then_given() {
     let (hub, mut shard, ann) = worker();
-    assert!(shard.wait_in(ann, &name("a"), NOW));
-    // Read from a store that had it before it was delivered.
-    assert!(shard.go_live_in(ann, &[(name("a"), 1)]));
     publish(&hub, "a", "1");
+    let last = follow(&mut shard, ann, &["a", "b"]);
+    assert_eq!(last, 1);
+    publish(&hub, "a", "2");
+    publish(&hub, "b", "3");
+    assert_eq!(waiting(&mut shard, ann), "", "it is held back");
+    assert_eq!(data(shard.go_live_behind(ann, last)).as_deref(), Some("23"));
+    publish(&hub, "b", "4");
+    publish(&hub, "a", "5");
+    assert_eq!(waiting(&mut shard, ann), "45");
+}
+
+#[test]
+fn what_is_read_and_delivered_as_well_is_not_given_twice() {
+    let (hub, mut shard, ann) = worker();
+    let rooms = [name("a")];
+    assert!(shard.follow(ann, Ticket(1), &rooms, NOW));
+    // Both are delivered to somebody who has entered.
+    publish(&hub, "a", "1");
+    publish(&hub, "a", "2");
+    assert_eq!(waiting(&mut shard, ann), "");
+    assert_eq!(data(shard.go_live_behind(ann, 1)).as_deref(), Some("2"));
+    publish(&hub, "a", "3");
+    assert_eq!(waiting(&mut shard, ann), "3");
+}
+
+#[test]
+fn who_cannot_go_on_begins_anew_in_no_room() {
+    let (hub, mut shard, ann) = worker();
+    let last = follow(&mut shard, ann, &["a"]);
+    shard.begin_anew(ann, NOW);
+    assert_eq!(data(shard.go_live_behind(ann, last)), None);
+    publish(&hub, "a", "1");
+    assert_eq!(waiting(&mut shard, ann), "");
+    shard.identify(ann, Author { user: "ann".into(), name: "Ann".into() });
+    let join = Command::Join { room: name("a"), begin: None, format: None };
+    shard.execute(ann, Ticket(2), join, NOW);
+    assert_eq!(waiting(&mut shard, ann), "");
     publish(&hub, "a", "2");
     assert_eq!(waiting(&mut shard, ann), "2");
 }
 
 #[test]
-fn a_connection_waits_in_no_more_rooms_than_it_may_be_in() {
+fn a_connection_follows_no_more_rooms_than_it_may_be_in() {
     let (_hub, mut shard, ann) = worker();
-    for n in 0..ROOMS_PER_CONNECTION {
-        assert!(shard.wait_in(ann, &name(&n.to_string()), NOW));
-    }
-    assert!(!shard.wait_in(ann, &name("one more"), NOW));
+    let rooms: Vec<_> = (0..=ROOMS_PER_CONNECTION).map(|n| name(&n.to_string())).collect();
+    assert!(shard.follow(ann, Ticket(1), &rooms[1..], NOW));
+    shard.begin_anew(ann, NOW);
+    assert!(!shard.follow(ann, Ticket(1), &rooms, NOW));
 }

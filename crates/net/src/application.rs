@@ -237,14 +237,19 @@ impl Context<'_> {
         self.outgoing.push(Outgoing::Publications(format, publications));
     }
 
-    /// Enters rooms without getting what is published there yet, as [`Shard::wait_in`]. `false`: they are too many.
-    pub fn wait_in<'r>(&mut self, rooms: impl IntoIterator<Item = &'r RoomName>) -> bool {
-        rooms.into_iter().all(|room| self.shard.wait_in(self.connection, room, self.now))
+    /// Enters rooms without getting what is published there yet, as [`Shard::follow`]. `false`: they are too many.
+    pub fn follow<'r>(&mut self, ticket: Ticket, rooms: impl IntoIterator<Item = &'r RoomName>) -> bool {
+        self.shard.follow(self.connection, ticket, rooms, self.now)
     }
 
-    /// Goes live in all of these rooms, or in none: see [`Shard::go_live_in`].
-    pub fn go_live_in(&mut self, rooms: &[(RoomName, u64)]) -> bool {
-        self.shard.go_live_in(self.connection, rooms)
+    /// Goes live behind what was read: see [`Shard::go_live_behind`].
+    pub fn go_live_behind(&mut self, last: u64) -> Option<Vec<Arc<Publication>>> {
+        self.shard.go_live_behind(self.connection, last)
+    }
+
+    /// Takes back [`Context::follow`] and [`Context::set_author`].
+    pub fn begin_anew(&mut self) {
+        self.shard.begin_anew(self.connection, self.now);
     }
 
     /// How far this connection is in a room's log of which not everything is for it; also when it is over.

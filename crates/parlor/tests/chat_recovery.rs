@@ -12,11 +12,15 @@ use parlor_hub::engine::{
 use parlor_hub::memory::MemoryEngine;
 use parlor_hub::policy::{Ack, Policy};
 use parlor_hub::publication::Draft;
+use parlor_hub::{Author, Form, Hub};
 use parlor_proto::name::RoomName;
+use parlor_proto::position::MessageId;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 type Answer = Box<dyn FnOnce() + Send>;
+
+const NOW: u64 = 1_790_000_000_000;
 
 /// A store in memory. What is read of the room `b` is answered when the test says, as it was when it was asked.
 struct Slow {
@@ -25,6 +29,8 @@ struct Slow {
     /// It refuses instead.
     is_busy: AtomicBool,
     answers: Mutex<UnboundedSender<Answer>>,
+    /// Published when somebody enters the room `b`; what is read there from then on waits.
+    next: Mutex<Vec<Draft>>,
 }
 
 impl Slow {
@@ -32,7 +38,8 @@ impl Slow {
         let (answers, waiting) = unbounded_channel();
         let (store, is_open, is_busy) =
             (MemoryEngine::new([7; 16]), AtomicBool::new(false), AtomicBool::new(false));
-        (Arc::new(Slow { store, is_open, is_busy, answers: Mutex::new(answers) }), waiting)
+        let (answers, next) = (Mutex::new(answers), Mutex::default());
+        (Arc::new(Slow { store, is_open, is_busy, answers, next }), waiting)
     }
 
     fn later<T: Send + 'static>(&self, room: &RoomName, done: Done<T>) -> Done<T> {
@@ -88,6 +95,12 @@ impl Engine for Slow {
 
     fn interest(&self, room: &RoomName, wanted: bool) {
         self.store.interest(room, wanted);
+        let is_entered = wanted && &**room == "b";
+        let next = if is_entered { std::mem::take(&mut *self.next.lock().unwrap()) } else { Vec::new() };
+        for draft in next {
+            self.is_open.store(false, Ordering::Release);
+            self.publish(draft, NOW, Box::new(|published| assert!(published.is_ok())));
+        }
     }
 
     fn records(&self) -> &dyn Records {
@@ -161,6 +174,72 @@ async fn a_message_of_a_room_that_is_being_joined_is_not_missed_because_of_a_lat
     assert!(ann.recovered());
     publish(&mut bob, "a", 4).await;
     hears(&mut ann, &[("a", 4)]).await;
+    server.stop().await;
+}
+
+/// A message of bob's, to a room or to somebody.
+fn draft(room: RoomName, data: &str, bob: &Author, to: Option<&Author>) -> Draft {
+    Draft {
+        policy: Policy::stock(&room),
+        room,
+        id: MessageId::NIL,
+        event: "message".into(),
+        data: data.into(),
+        form: Form::Value,
+        author: Some(bob.clone()),
+        to: to.cloned(),
+        key: None,
+        except: None,
+        store: true,
+        delivery: None,
+    }
+}
+
+/// Whom a greeting is for.
+fn greeted(welcome: &Event) -> Author {
+    let welcome: Value = welcome.read();
+    let field = |name: &str| welcome[name].as_str().unwrap().into();
+    Author { user: field("user"), name: field("name") }
+}
+
+#[tokio::test]
+async fn what_comes_while_somebody_comes_back_is_given_once_and_in_its_place() {
+    let (store, mut answers) = Slow::new();
+    store.is_open.store(true, Ordering::Release);
+    let mut app = Server::new();
+    app.chat().recover_chat(Duration::from_secs(60)).engine(Arc::clone(&store) as Arc<dyn Engine>);
+    let server = TestServer::start(app).await;
+    let mut bob = server.socket_io("/").auth(json!({ "name": "bob" })).connect().await;
+    let mut ann = server.socket_io("/").auth(json!({ "name": "ann", "rooms": ["b"] })).connect().await;
+    let (bob_is, ann_is) = (greeted(&next(&mut bob).await), greeted(&next(&mut ann).await));
+    assert_eq!(next(&mut ann).await.name, "joined");
+    let direct = async |bob: &mut SocketIoClient, data: u32| {
+        let answer = bob.ask("direct", &json!({ "to": "ann", "data": data })).await;
+        assert_eq!(answer[0]["type"], "published", "{answer}");
+    };
+    direct(&mut bob, 0).await;
+    assert_eq!(next(&mut ann).await.name, "direct");
+    let lost = ann.lose().await;
+    publish(&mut bob, "b", 1).await;
+    let talk = Hub::direct_room(&bob_is, &ann_is);
+    *store.next.lock().unwrap() =
+        vec![draft(RoomName::internal("b"), "2", &bob_is, None), draft(talk, "3", &bob_is, Some(&ann_is))];
+    let connect = tokio::spawn(server.socket_io("/").recover(lost).connect());
+    // She is in her rooms, and what she missed there is being read.
+    let read = answers.recv().await.unwrap();
+    store.is_open.store(true, Ordering::Release);
+    publish(&mut bob, "b", 4).await;
+    direct(&mut bob, 5).await;
+    read();
+    let mut ann = connect.await.unwrap();
+    assert!(ann.recovered());
+    for data in 1..=5 {
+        let message: Value = next(&mut ann).await.read();
+        assert_eq!(message["data"], data, "{message}");
+    }
+    // Nothing of it comes again, and she stays.
+    publish(&mut bob, "b", 6).await;
+    hears(&mut ann, &[("b", 6)]).await;
     server.stop().await;
 }
 

@@ -40,6 +40,19 @@ impl Shard {
         }
     }
 
+    /// Holds back what is published in a room that a connection is on its way into.
+    pub(super) fn hold_in(&mut self, slot: u32, key: RoomKey) {
+        let waiting = self.rooms.get_mut(&key).map_or(&mut [][..], |room| &mut room.catching_up);
+        waiting.iter_mut().filter(|waiting| waiting.slot == slot).for_each(|waiting| {
+            *waiting = CatchingUp::held(slot, 0);
+        });
+    }
+
+    /// What was held back so far, instead of having it sent.
+    pub(super) fn take_held(&mut self, slot: u32) -> Option<Vec<Arc<Publication>>> {
+        self.held.get_mut(&slot).map(|held| std::mem::take(held).publications)
+    }
+
     pub(crate) fn is_held(&self, slot: u32) -> bool {
         self.held.contains_key(&slot)
     }

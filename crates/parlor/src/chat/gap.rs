@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parlor_hub::engine::{Begin, Frontier, Lost, Page, Range};
-use parlor_hub::policy::{Log, Policy};
+use parlor_hub::policy::{Ack, Log, Policy};
 use parlor_hub::resume::{Stand, prove};
 use parlor_hub::{Hub, Publication};
 use parlor_proto::codes::Refusal;
-use parlor_proto::limits::{OUTBOX_BYTES, PAGE_BYTES, PAGE_MESSAGES};
+use parlor_proto::limits::{OUTBOX_BYTES, PAGE_BYTES, PAGE_MESSAGES, RESUME_MAX};
 use parlor_proto::name::RoomName;
-use parlor_proto::position::{Cursor, MessageId, Position, Since};
+use parlor_proto::position::{Cursor, Epoch, MessageId, Position, Since};
 
 use super::store::wait;
 
@@ -72,6 +72,36 @@ pub(super) async fn open(hub: &Arc<Hub>, rooms: Vec<RoomName>, cursor: Cursor) -
     let begins =
         stands.into_iter().map(|stand| stand.map(|stand| Begin::Since(Since::Position(stand.position))));
     open_rooms(hub, rooms.into_iter().zip(begins), frontier).await
+}
+
+/// A room of which everything behind a place in the store is wanted.
+pub(super) struct Behind {
+    pub(super) room: RoomName,
+    pub(super) seq: u64,
+    /// The log that the place is in, if that is known.
+    pub(super) epoch: Option<Epoch>,
+}
+
+/// Opens the gap behind places that need no proof.
+pub(super) async fn open_behind(
+    hub: &Arc<Hub>,
+    places: Vec<Behind>,
+    frontier: Frontier,
+) -> Result<Opened, Refusal> {
+    let mut begins = Vec::new();
+    for Behind { room, seq, epoch } in places {
+        let found = match hub.policy(&room).log {
+            Log::None => Err(Lost::NoLog),
+            _ => stand(hub, &room, seq).await?.map(|stand| stand.position),
+        };
+        let is_other = |position: &Position| epoch.is_some_and(|epoch| epoch != position.epoch);
+        let begin = match found {
+            Ok(position) if is_other(&position) => Err(Lost::EpochChanged),
+            found => found.map(|position| Begin::Since(Since::Position(position))),
+        };
+        begins.push((room, begin));
+    }
+    open_rooms(hub, begins.into_iter(), frontier).await
 }
 
 /// Opens the gap behind a place of each room.
@@ -182,6 +212,22 @@ impl Gap {
         Ok(page)
     }
 
+    /// All that is left; `None` if that is too much to be given at once, or not there any more.
+    pub(super) async fn rest(mut self) -> Option<Vec<Arc<Publication>>> {
+        let (mut rest, mut bytes) = (Vec::new(), 0);
+        loop {
+            let page = self.page().await.ok()?;
+            if page.is_empty() {
+                return Some(rest);
+            }
+            bytes += page.iter().map(|message| message.weight()).sum::<usize>();
+            rest.extend(page);
+            if rest.len() > RESUME_MAX || bytes > OUTBOX_BYTES {
+                return None;
+            }
+        }
+    }
+
     /// How far each room has been given.
     pub(super) fn places(&self) -> impl Iterator<Item = (RoomName, Position)> {
         self.rooms.iter().map(|room| (room.name.clone(), room.at))
@@ -192,13 +238,14 @@ impl Gap {
 async fn stand(hub: &Arc<Hub>, room: &RoomName, seq: u64) -> Result<Result<Stand, Lost>, Refusal> {
     let (engine, policy) = (hub.engine(), hub.policy(room));
     let history = |range, limit| wait(move |done| engine.history(room, policy, range, limit, done));
+    let in_memory = is_in_memory(hub, room);
     let of = |message: &Arc<Publication>| {
-        let found = Stand { position: message.position()?, seq: message.place?.seq };
+        let found = Stand { position: message.position()?, seq: message.place?.seq, in_memory };
         (found.seq <= seq).then_some(found)
     };
     let head = wait(|done| engine.head(room, policy, done)).await?;
     if head.seq <= seq && head.offset > 0 {
-        return Ok(Ok(Stand { position: head.position(), seq: head.seq }));
+        return Ok(Ok(Stand { position: head.position(), seq: head.seq, in_memory }));
     }
     // Most who come back have missed little.
     let newest = history(Range::Before(None), PAGE_MESSAGES as u32).await?;
@@ -231,11 +278,37 @@ async fn stand(hub: &Arc<Hub>, room: &RoomName, seq: u64) -> Result<Result<Stand
         return Ok(Err(Lost::Trimmed));
     }
     // A log in memory may have begun anew since.
-    if matches!(policy.log, Log::Memory(_)) && frontier(hub).await?.rings_since > seq {
+    if in_memory && frontier(hub).await?.rings_since > seq {
         return Ok(Err(Lost::EpochChanged));
     }
     let position = Position { epoch: first.head.epoch, offset: 0, id: MessageId::NIL };
-    Ok(Ok(Stand { position, seq: 0 }))
+    Ok(Ok(Stand { position, seq: 0, in_memory }))
+}
+
+/// Whether a room's log goes with the process.
+fn is_in_memory(hub: &Hub, room: &RoomName) -> bool {
+    let engine = hub.engine();
+    !engine.is_shared() && (matches!(hub.policy(room).log, Log::Memory(_)) || engine.ack() == Ack::Memory)
+}
+
+/// The cursor behind this message, which is the newest that its client has of these rooms. A log in memory proves nothing
+/// when its process is gone, so what is newest where it lasts stands for it.
+pub(super) async fn cursor_behind(
+    hub: &Arc<Hub>,
+    rooms: &[RoomName],
+    message: &Publication,
+) -> Result<Option<Cursor>, Refusal> {
+    let Some(place) = message.place else { return Ok(None) };
+    let mut proof = None;
+    if is_in_memory(hub, &message.room) {
+        let lasts = |room: &&RoomName| hub.policy(room).log != Log::None && !is_in_memory(hub, room);
+        for room in rooms.iter().filter(lasts) {
+            let found = stand(hub, room, place.seq).await?.ok();
+            proof = proof.max(found.map(|found| (found.seq, found.position.id)));
+        }
+    }
+    let id = proof.map_or(message.id, |(_, id)| id);
+    Ok(Some(Cursor { life: hub.engine().life(), seq: place.seq, id }))
 }
 
 /// The newest messages of each room up to a frontier, at most `count` of each, and the place behind all of them.
@@ -245,13 +318,13 @@ pub(super) async fn latest(
     count: usize,
     frontier: Frontier,
 ) -> Result<(Vec<Arc<Publication>>, Cursor), Refusal> {
-    let (mut all, mut newest) = (Vec::new(), (0, MessageId::NIL));
+    let (mut all, mut newest) = (Vec::new(), (false, 0, MessageId::NIL));
     for room in rooms {
         let policy = hub.policy(room);
         if policy.log == Log::None {
             continue;
         }
-        let (mut before, mut wanted) = (None, count);
+        let (mut before, mut wanted, lasts) = (None, count, !is_in_memory(hub, room));
         loop {
             let range = Range::Before(before);
             let limit = if before.is_none() { wanted.max(1) as u32 } else { PAGE_MESSAGES as u32 };
@@ -260,7 +333,7 @@ pub(super) async fn latest(
             let mut seen = false;
             for message in page.messages.iter().rev() {
                 let Some(place) = message.place.filter(|place| place.seq <= frontier.last) else { continue };
-                newest = newest.max((place.seq, message.id));
+                newest = newest.max((lasts, place.seq, message.id));
                 seen = true;
                 if wanted > 0 {
                     wanted -= 1;
@@ -269,7 +342,7 @@ pub(super) async fn latest(
             }
             // What is all gone has a head nevertheless, by which the cursor is known again.
             if page.messages.is_empty() && page.head.seq <= frontier.last {
-                newest = newest.max((page.head.seq, page.head.id));
+                newest = newest.max((lasts, page.head.seq, page.head.id));
             }
             match oldest {
                 Some(oldest) if page.more && (!seen || wanted > 0) => before = Some(oldest.offset),
@@ -285,5 +358,5 @@ pub(super) async fn latest(
     };
     let kept = all.iter().rev().take_while(fits).count();
     let messages = all.split_off(all.len() - kept).into_iter().map(|(_, message)| message).collect();
-    Ok((messages, Cursor { life: hub.engine().life(), seq: frontier.last, id: newest.1 }))
+    Ok((messages, Cursor { life: hub.engine().life(), seq: frontier.last, id: newest.2 }))
 }

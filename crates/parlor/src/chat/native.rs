@@ -408,6 +408,7 @@ impl Native {
                     .collect();
                 encode::rooms(&mut out, id, &rows, more);
             }
+            Reply::Following(_) => unreachable!("whoever comes back asks before it is one of these"),
         }
         out.into()
     }

@@ -311,11 +311,14 @@ fn read(hub: &Arc<Hub>, wish: &Wish) -> Reading {
                 Vec::new()
             }
         };
-        let last = messages.last().and_then(|message| Some((message.place?.seq, message.id)));
+        let behind = match messages.last() {
+            Some(last) => gap::cursor_behind(&hub, &names, last).await?,
+            None => None,
+        };
         // What has no log is not read, but waits.
         lost.retain(|(_, reason)| *reason != Lost::NoLog);
-        let cursor = match (last, cursor) {
-            (Some((seq, id)), _) => Cursor { life: hub.engine().life(), seq, id },
+        let cursor = match (behind, cursor) {
+            (Some(behind), _) => behind,
             (None, Some(cursor)) if lost.is_empty() => Cursor { seq: frontier.last, ..cursor },
             (None, _) => gap::latest(&hub, &names, 0, frontier).await?.1,
         };

@@ -2,25 +2,25 @@
 //!
 //! Every message of a log that such a client gets carries its place in the order of the whole store. Whoever comes back
 //! says the place that it saw last: what is stored behind it in the client's rooms and direct conversations is what it
-//! missed. All of that is read before it is let in; if it is not all there, it is a new connection.
+//! missed. What is published meanwhile is held back (`hub::shard::follow`), all of the rest is read, and then it is let in;
+//! if it is not all there, it is a new connection.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use parlor_hub::engine::{Expect, Head, Range};
-use parlor_hub::policy::{Log as Keeps, Policy};
+use parlor_hub::engine::{Expect, Frontier, Head, Range};
 use parlor_hub::socketio::Place;
 use parlor_hub::{Hub, Publication, Reply, Ticket, command};
 use parlor_proto::codes::Refusal;
-use parlor_proto::limits::{OUTBOX_BYTES, PAGE_MESSAGES, RESUME_MAX};
 use parlor_proto::name::RoomName;
 use parlor_proto::position::Epoch;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::accounts::{Login, Stored};
+use super::gap::{self, Behind};
 use super::native::Wire;
 use super::page::Page;
 use super::store::{self, wait};
@@ -35,9 +35,6 @@ const CHAT: &str = "chat";
 /// A record is written anew this often; whoever was killed with its server is known for no longer than this and the
 /// window.
 pub(super) const TEND: Duration = Duration::from_secs(60);
-
-/// How often the rooms are looked at for one that grew meanwhile, before a client is told that it has a gap.
-const PASSES: usize = 10;
 
 /// A connection as it is written down.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -264,30 +261,17 @@ async fn talks(chat: &Chat, login: &Login, now: u64) -> Option<Vec<RoomName>> {
     all.then(|| others.iter().map(|other| Hub::direct_room(me, other)).collect())
 }
 
-/// Somebody who comes back, and what it missed as far as it was read.
+/// Somebody who comes back.
 pub(super) struct Return {
     pub(super) kept: Kept,
     pub(super) login: Login,
-    rooms: Vec<Log>,
-    talks: Vec<Log>,
-    /// What may still be read.
-    messages: usize,
-    bytes: usize,
+    /// Of each room, behind which place the client has to be told everything.
+    rooms: Vec<Behind>,
+    /// The same of its direct conversations.
+    since: u64,
 }
 
-/// One log, behind the place from which the client has to be told everything.
-struct Log {
-    name: RoomName,
-    policy: Policy,
-    epoch: Option<Epoch>,
-    /// In the order of the store; the client has what is up to here.
-    from: u64,
-    /// As far as it was read.
-    head: Option<Head>,
-    found: Vec<Arc<Publication>>,
-}
-
-/// What is known of the client with this secret, and everything that it missed; `None` if anything of that is not there.
+/// What is known of the client with this secret; `None` if that is not enough to say what it missed.
 pub(super) async fn find(chat: &Chat, pid: &str, place: Option<Place>, now: u64) -> Option<Return> {
     let key = kept::key(CHAT, pid);
     let kept: Kept = store::get(chat.hub.engine(), KIND, &key, now).await.ok()??;
@@ -299,19 +283,16 @@ pub(super) async fn find(chat: &Chat, pid: &str, place: Option<Place>, now: u64)
     let login = chat.accounts.restore(&kept.account, now).await?;
     let seen = place.as_ref().map_or(0, |place| place.seq);
     let rooms = kept.rooms.iter().map(|(name, followed)| {
-        let name = RoomName::internal(name.as_str());
+        let room = RoomName::internal(name.as_str());
         let head = followed.head?;
-        let last = place.as_ref().filter(|place| place.room == name);
+        let last = place.as_ref().filter(|place| place.room == room);
         let whole = followed.whole || last.is_some_and(|place| place.position.offset > head.offset);
-        let log = Log::new(&chat.hub, name, Some(Epoch(head.epoch)), seen.max(head.seq));
-        log.filter(|_| whole)
+        let behind = Behind { room, seq: seen.max(head.seq), epoch: Some(Epoch(head.epoch)) };
+        whole.then_some(behind)
     });
     let rooms = rooms.collect::<Option<_>>()?;
-    let from = seen.max(kept.since);
-    let talks = talks(chat, &login, now).await?;
-    let talks = talks.into_iter().map(|talk| Log::new(&chat.hub, talk, None, from)).collect::<Option<_>>()?;
-    let mut back = Return { kept, login, rooms, talks, messages: RESUME_MAX, bytes: OUTBOX_BYTES };
-    back.read(&chat.hub, true).await.then_some(back)
+    let since = seen.max(kept.since);
+    Some(Return { kept, login, rooms, since })
 }
 
 /// Whether this place is one of this store, and not of an earlier life of it.
@@ -325,109 +306,22 @@ async fn is_true(hub: &Hub, place: &Place) -> Option<bool> {
 
 impl Return {
     pub(super) fn rooms(&self) -> impl Iterator<Item = &RoomName> {
-        self.rooms.iter().map(|log| &log.name)
+        self.rooms.iter().map(|behind| &behind.room)
     }
 
-    /// How far each room was read.
-    pub(super) fn has(&self) -> Vec<(RoomName, u64)> {
-        self.rooms.iter().filter_map(|log| Some((log.name.clone(), log.head?.offset))).collect()
-    }
-
-    /// Reads on until nothing new is found in any room: then what was read is everything up to one moment. `talks`: in
-    /// the direct conversations too. `false`: not everything is there.
-    pub(super) async fn read(&mut self, hub: &Hub, talks: bool) -> bool {
-        let Return { rooms, talks: conversations, messages, bytes, .. } = self;
-        for _ in 0..PASSES {
-            let mut grown = false;
-            for log in rooms.iter_mut().chain(conversations.iter_mut().filter(|_| talks)) {
-                match log.read_on(hub, messages, bytes).await {
-                    Some(found) => grown |= found,
-                    None => return false,
-                }
-            }
-            if !grown {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Whether a direct message came between the reading and this call: nobody knows then whether the client, who gets
-    /// them by now, has got it.
-    pub(super) fn is_torn(&self, chat: &Chat) -> impl Future<Output = bool> + Send + 'static {
-        let (hub, me) = (Arc::clone(&chat.hub), self.login.author().clone());
-        let read = |log: &Log| Some((log.name.clone(), log.head?.offset));
-        let read: BTreeMap<RoomName, u64> = self.talks.iter().filter_map(read).collect();
-        async move {
-            let Ok(others) = inbox::talks(&hub, &me, now(&hub)).await else { return true };
-            for other in others {
-                let talk = Hub::direct_room(&me, &other);
-                let head = wait(|done| hub.engine().head(&talk, hub.policy(&talk), done)).await;
-                let known = read.get(&talk).copied().unwrap_or(0);
-                if head.map_or(true, |head| head.offset > known) {
-                    return true;
-                }
-            }
-            false
-        }
-    }
-
-    /// Everything that was found, in the order of the store.
-    pub(super) fn messages(&mut self) -> Vec<Arc<Publication>> {
-        let logs = self.rooms.iter_mut().chain(&mut self.talks);
-        let mut messages: Vec<_> = logs.flat_map(|log| std::mem::take(&mut log.found)).collect();
-        messages.sort_by_key(|message| message.place.map(|place| place.seq));
-        messages
-    }
-}
-
-impl Log {
-    /// `None`: nothing is kept there.
-    fn new(hub: &Hub, name: RoomName, epoch: Option<Epoch>, from: u64) -> Option<Log> {
-        let policy = hub.policy(&name);
-        let log = Log { name, policy, epoch, from, head: None, found: Vec::new() };
-        (policy.log != Keeps::None).then_some(log)
-    }
-
-    /// Reads what is new, backwards from the head; whether there was anything. `None`: it is not all there, or too much.
-    async fn read_on(&mut self, hub: &Hub, messages: &mut usize, bytes: &mut usize) -> Option<bool> {
-        let (engine, policy, name) = (hub.engine(), self.policy, &self.name);
-        let head = wait(|done| engine.head(name, policy, done)).await.ok()?;
-        if self.epoch.is_some_and(|epoch| epoch != head.epoch) {
-            return None;
-        }
-        if self.head.is_some_and(|known| known.offset == head.offset) {
-            return Some(false);
-        }
-        let floor = self.head.map_or(self.from, |known| known.seq);
-        let mut found = Vec::new();
-        let mut before = (head.seq > floor).then_some(head.offset + 1);
-        while let Some(end) = before.take() {
-            let range = Range::Before(Some(end));
-            let page = wait(|done| engine.history(name, policy, range, PAGE_MESSAGES as u32, done));
-            let page = page.await.ok().filter(|page| page.head.epoch == head.epoch)?;
-            let new = page.messages.iter().rev();
-            let new = new.take_while(|message| message.place.is_some_and(|place| place.seq > floor));
-            let count = found.len();
-            found.extend(new.cloned());
-            if found.len() > *messages {
-                return None;
-            }
-            if found.len() - count < page.messages.len() {
-                break;
-            }
-            match page.messages.first().and_then(|message| message.place) {
-                Some(oldest) if page.more => before = Some(oldest.offset),
-                // All that is held is new to the client, and it is not the beginning.
-                _ if page.first > 1 => return None,
-                _ => {}
-            }
-        }
-        *messages -= found.len();
-        *bytes = bytes.checked_sub(found.iter().map(|message| message.weight()).sum())?;
-        found.reverse();
-        self.found.extend(found);
-        (self.epoch, self.head) = (Some(head.epoch), Some(head));
-        Some(true)
+    /// What the client missed up to the frontier; `None` if anything of that is not there. From before the frontier was
+    /// asked for what is published is held back for it: also in conversations that begin only now.
+    pub(super) async fn missed(
+        &mut self,
+        chat: &Chat,
+        frontier: Frontier,
+        now: u64,
+    ) -> Option<Vec<Arc<Publication>>> {
+        let talks = talks(chat, &self.login, now).await?;
+        let behind = |room| Behind { room, seq: self.since, epoch: None };
+        let mut places: Vec<_> = talks.into_iter().map(behind).collect();
+        places.append(&mut self.rooms);
+        let opened = gap::open_behind(&chat.hub, places, frontier).await.ok()?;
+        if opened.lost.is_empty() { opened.gap.rest().await } else { None }
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parlor_hub::encode::WireFormat;
-use parlor_hub::{Reply, Ticket, socketio};
+use parlor_hub::engine::Frontier;
+use parlor_hub::{Publication, Reply, Ticket, socketio};
 use parlor_net::{Context, Conversation, EngineIo, Incoming, Opened, Opening, Route};
 use parlor_proto::codes::{CloseCode, Code, Refusal};
 use parlor_proto::limits::{FRAGMENTS, SOCKETIO_CONNECT_TIMEOUT};
@@ -33,26 +34,43 @@ struct ChatSocket {
     deadline: Option<Pin<Box<Sleep>>>,
     /// When what is written down of it is written anew.
     tend: Option<Pin<Box<Sleep>>>,
-    /// Whether a client that was recovered has missed a direct message after all.
-    torn: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
 }
 
 enum Stage {
     /// It has not said who it is.
     Outside,
-    /// It says that it was here before: that, and what it missed, is looked for.
+    /// It says that it was here before, which is looked for.
     Recalling(Recalling, Option<Box<Arguments>>),
-    /// It was, and is in its rooms again; what came meanwhile is read.
-    Returning(Returning, Arc<str>),
+    /// It was, and is in its rooms again, where everything is held back for it from now on.
+    Following(Option<Box<Returning>>),
+    /// What it missed before is read.
+    Reading(Reading),
     /// Its account is looked for.
     Entering(Entering),
     In(Box<Native>),
 }
 
 type Recalling = Pin<Box<dyn Future<Output = Option<(Arc<str>, Return)>> + Send>>;
-type Returning = Pin<Box<dyn Future<Output = Option<Return>> + Send>>;
+type Reading = Pin<Box<dyn Future<Output = (Box<Returning>, Option<Missed>)> + Send>>;
 type Entered = (Login, Vec<RoomName>, Vec<Unread>, Option<Kept>);
 type Entering = Pin<Box<dyn Future<Output = Result<Entered, Refusal>> + Send>>;
+
+/// Somebody who comes back.
+struct Returning {
+    back: Return,
+    pid: Arc<str>,
+    /// What it sent, in case it cannot be what it was.
+    auth: Option<Box<Arguments>>,
+}
+
+/// What was published up to a place of the store.
+struct Missed {
+    messages: Vec<Arc<Publication>>,
+    last: u64,
+}
+
+/// Nothing else is asked before it is in.
+const FOLLOW: Ticket = Ticket(0);
 
 /// What a client sends with its CONNECT.
 #[derive(Debug, Default, Deserialize)]
@@ -82,7 +100,7 @@ pub(super) fn route(recovers: bool) -> Route {
 
 pub(super) fn open(chat: Chat, opening: Opening) -> Opened {
     let (decoder, stage) = (Decoder::default(), Stage::Outside);
-    let socket = ChatSocket { chat, opening, decoder, stage, deadline: None, tend: None, torn: None };
+    let socket = ChatSocket { chat, opening, decoder, stage, deadline: None, tend: None };
     Opened { conversation: Box::new(socket), author: None, protocol: None }
 }
 
@@ -125,42 +143,48 @@ impl ChatSocket {
         self.advance(cx);
     }
 
-    /// It is known: first its rooms, in which nothing is sent to it yet, then what came meanwhile.
-    fn come_back(&mut self, back: Return, pid: Arc<str>, cx: &mut Context<'_>) {
-        cx.set_author(back.login.author().clone());
-        if !cx.wait_in(back.rooms()) {
-            return self.fall_back(cx);
+    /// It is known: first its rooms, in which nothing is sent to it yet.
+    fn come_back(&mut self, returning: Box<Returning>, cx: &mut Context<'_>) {
+        cx.set_author(returning.back.login.author().clone());
+        if cx.follow(FOLLOW, returning.back.rooms()) {
+            self.stage = Stage::Following(Some(returning));
+        } else {
+            self.begin_anew(returning.auth, cx);
         }
-        self.read_on(back, pid, cx);
     }
 
-    fn read_on(&mut self, mut back: Return, pid: Arc<str>, cx: &mut Context<'_>) {
-        let hub = Arc::clone(cx.hub());
-        let reading = async move { back.read(&hub, false).await.then_some(back) };
-        self.stage = Stage::Returning(Box::pin(reading), pid);
+    /// Then what it missed up to here.
+    fn read(&mut self, mut returning: Box<Returning>, frontier: Frontier, cx: &mut Context<'_>) {
+        let (chat, now) = (self.chat.clone(), cx.now());
+        self.stage = Stage::Reading(Box::pin(async move {
+            let missed = returning.back.missed(&chat, frontier, now).await;
+            (returning, missed.map(|messages| Missed { messages, last: frontier.last }))
+        }));
         self.advance(cx);
     }
 
-    /// What it missed was read. Nothing came since in any of its rooms, or it is read too.
-    fn returned(&mut self, mut back: Return, pid: Arc<str>, cx: &mut Context<'_>) {
-        if !cx.go_live_in(&back.has()) {
-            return self.read_on(back, pid, cx);
-        }
-        let Some(window) = self.chat.recovery else { return };
-        self.torn = Some(Box::pin(back.is_torn(&self.chat)));
-        cx.send_frames(socketio::connect(FORMAT, MAIN, &back.kept.sid, Some(&pid)));
-        cx.send_publications(WireFormat::SocketIoNativeOffset, back.messages());
+    /// It gets that and what was held back meanwhile.
+    fn returned(&mut self, returning: Box<Returning>, missed: Option<Missed>, cx: &mut Context<'_>) {
+        let Returning { back, pid, auth } = *returning;
+        let (Some(Missed { mut messages, last }), Some(window)) = (missed, self.chat.recovery) else {
+            return self.begin_anew(auth, cx);
+        };
+        // Otherwise it is ending.
+        let Some(held) = cx.go_live_behind(last) else { return };
+        messages.extend(held);
         let Return { kept, login, .. } = back;
+        cx.send_frames(socketio::connect(FORMAT, MAIN, &kept.sid, Some(&pid)));
+        cx.send_publications(WireFormat::SocketIoNativeOffset, messages);
         let mut native =
             Native::new(self.chat.clone(), login, Wire::SocketIo, Vec::new(), Vec::new(), cx.now());
         native.session = Some(Session::new(cx.hub(), &pid, window, kept));
         self.be_in(native, cx);
     }
 
-    /// It cannot be what it was any more, and has begun to be: it comes again, as a new one.
-    fn fall_back(&mut self, cx: &mut Context<'_>) {
-        self.stage = Stage::Outside;
-        cx.close(CloseCode::NORMAL, "forced close");
+    /// It cannot be what it was any more.
+    fn begin_anew(&mut self, auth: Option<Box<Arguments>>, cx: &mut Context<'_>) {
+        cx.begin_anew();
+        self.enter(auth.as_deref(), cx);
     }
 
     fn be_in(&mut self, native: Native, cx: &mut Context<'_>) {
@@ -177,15 +201,6 @@ impl ChatSocket {
     fn look_after(&mut self, cx: &mut Context<'_>) {
         let waker = cx.waker();
         let mut task = task::Context::from_waker(&waker);
-        if let Some(torn) = &mut self.torn
-            && let Poll::Ready(is_torn) = torn.as_mut().poll(&mut task)
-        {
-            self.torn = None;
-            if is_torn {
-                // It comes back once more, and then it is read.
-                cx.close(CloseCode::NORMAL, "forced close");
-            }
-        }
         while let Some(tend) = &mut self.tend
             && tend.as_mut().poll(&mut task).is_ready()
         {
@@ -235,20 +250,16 @@ impl ChatSocket {
                 let Poll::Ready(found) = recalling.as_mut().poll(&mut task) else { return };
                 let auth = auth.take();
                 return match found {
-                    Some((pid, back)) => self.come_back(back, pid, cx),
+                    Some((pid, back)) => self.come_back(Box::new(Returning { back, pid, auth }), cx),
                     None => self.enter(auth.as_deref(), cx),
                 };
             }
-            Stage::Returning(returning, pid) => {
-                let Poll::Ready(back) = returning.as_mut().poll(&mut task) else { return };
-                let pid = Arc::clone(pid);
-                return match back {
-                    Some(back) => self.returned(back, pid, cx),
-                    None => self.fall_back(cx),
-                };
+            Stage::Reading(reading) => {
+                let Poll::Ready((returning, missed)) = reading.as_mut().poll(&mut task) else { return };
+                return self.returned(returning, missed, cx);
             }
             Stage::Entering(entering) => entering,
-            Stage::Outside | Stage::In(_) => return,
+            Stage::Outside | Stage::Following(_) | Stage::In(_) => return,
         };
         let Poll::Ready(entered) = entering.as_mut().poll(&mut task) else { return };
         match entered {
@@ -336,8 +347,13 @@ impl Conversation for ChatSocket {
     }
 
     fn reply(&mut self, ticket: Ticket, result: Result<Reply, Refusal>, cx: &mut Context<'_>) {
-        if let Stage::In(native) = &mut self.stage {
-            native.reply(ticket, result, cx);
+        match &mut self.stage {
+            Stage::In(native) => native.reply(ticket, result, cx),
+            Stage::Following(returning) => match (returning.take(), result) {
+                (Some(returning), Ok(Reply::Following(frontier))) => self.read(returning, frontier, cx),
+                (returning, _) => self.begin_anew(returning.and_then(|returning| returning.auth), cx),
+            },
+            _ => {}
         }
     }
 
