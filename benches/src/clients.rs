@@ -7,12 +7,59 @@ use crate::wire;
 pub(crate) struct Client {
     /// Path and query of the upgrade; `{n}` stands for the connection's number.
     pub(crate) target: &'static str,
-    /// Path and query of a poll: every connection but the first polls over HTTP, and the first publishes.
-    /// Without it every connection is a WebSocket.
-    pub(crate) polls: Option<&'static str>,
+    /// How every connection but the first listens; the first publishes, over a WebSocket.
+    pub(crate) listens: Listens,
     pub(crate) speaks: Speaks,
+    /// What each connection shows that was here before. Empty when everybody is new.
+    pub(crate) visas: Vec<Visa>,
     /// Does the server send on the number that was published (all but the raw limit)?
     pub(crate) numbered: bool,
+}
+
+/// With what a client of Parlor comes back as who it was, to where it was.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Visa {
+    token: String,
+    pub(crate) pos: String,
+}
+
+impl Visa {
+    /// The command that shows the token, by which a guest's account is kept after its connection.
+    pub(crate) fn proof(&self) -> Vec<u8> {
+        let mut frame = Vec::new();
+        let text = format!(r#"{{"type":"auth","token":"{}"}}"#, self.token);
+        wire::write_masked(&mut frame, wire::TEXT, text.as_bytes());
+        frame
+    }
+
+    /// Takes the token of a `welcome`.
+    pub(crate) fn note_token(&mut self, welcome: &[u8]) {
+        note(&mut self.token, welcome, br#""token":""#);
+    }
+
+    /// Takes the position of the last publication in an object, or of a `joined` without any.
+    pub(crate) fn note_pos(&mut self, object: &[u8]) {
+        note(&mut self.pos, object, br#""pos":""#);
+    }
+}
+
+/// The text behind the last `name`, in the memory that is there.
+fn note(kept: &mut String, object: &[u8], name: &[u8]) {
+    let Some(at) = memchr::memmem::rfind(object, name) else { return };
+    let rest = &object[at + name.len()..];
+    let end = memchr::memchr(b'"', rest).unwrap_or(0);
+    kept.clear();
+    kept.push_str(std::str::from_utf8(&rest[..end]).unwrap_or_default());
+}
+
+/// What carries the publications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listens {
+    WebSocket,
+    /// Long polling at this path and query.
+    Polls(&'static str),
+    /// Server-sent events from this path and query.
+    Events(&'static str),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,35 +84,75 @@ pub(crate) enum Step {
 
 impl Client {
     pub(crate) fn raw(target: &'static str) -> Self {
-        Client { target, polls: None, speaks: Speaks::Raw, numbered: true }
+        Client { target, visas: Vec::new(), listens: Listens::WebSocket, speaks: Speaks::Raw, numbered: true }
     }
 
     pub(crate) fn raw_limit(target: &'static str) -> Self {
-        Client { target, polls: None, speaks: Speaks::Raw, numbered: false }
-    }
-
-    pub(crate) fn raw_limit_polls() -> Self {
-        Client { polls: Some("/poll"), ..Self::raw_limit("/ws") }
+        Client {
+            target,
+            visas: Vec::new(),
+            listens: Listens::WebSocket,
+            speaks: Speaks::Raw,
+            numbered: false,
+        }
     }
 
     pub(crate) fn native(target: &'static str, room: &'static str) -> Self {
-        Client { target, polls: None, speaks: Speaks::Native { room }, numbered: true }
+        Client {
+            target,
+            visas: Vec::new(),
+            listens: Listens::WebSocket,
+            speaks: Speaks::Native { room },
+            numbered: true,
+        }
     }
 
     pub(crate) fn socket_io(event: &'static str) -> Self {
         let target = "/socket.io/?EIO=4&transport=websocket";
-        Client { target, polls: None, speaks: Speaks::SocketIo { event }, numbered: true }
+        Client {
+            target,
+            visas: Vec::new(),
+            listens: Listens::WebSocket,
+            speaks: Speaks::SocketIo { event },
+            numbered: true,
+        }
     }
 
-    pub(crate) fn socket_io_polls(event: &'static str) -> Self {
-        Client { polls: Some("/socket.io/?EIO=4&transport=polling"), ..Self::socket_io(event) }
+    /// The same client, but all connections except the first poll there.
+    pub(crate) fn polling(self, target: &'static str) -> Self {
+        Client { listens: Listens::Polls(target), ..self }
     }
 
-    /// The upgrade request of connection `number`. The key is the one of RFC 6455 section 1.3.
+    /// The same client, but all connections except the first listen to events from there.
+    pub(crate) fn listening(self, target: &'static str) -> Self {
+        Client { listens: Listens::Events(target), ..self }
+    }
+
+    /// The same client, but its connections were here before.
+    pub(crate) fn returning(self, visas: Vec<Visa>) -> Self {
+        Client { visas, ..self }
+    }
+
+    /// The first request of connection `number`, if it does not poll. The key is the one of RFC 6455 section 1.3.
     pub(crate) fn request(&self, host: &str, number: usize) -> Vec<u8> {
-        let target = self.target.replace("{n}", &number.to_string());
+        if let Listens::Events(target) = self.listens
+            && number > 0
+        {
+            return format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n\r\n")
+                .into_bytes();
+        }
+        let mut target = self.target.replace("{n}", &number.to_string());
+        let mut token = String::new();
+        if let Some(visa) = self.visas.get(number) {
+            if !visa.pos.is_empty() {
+                target += &format!("&since={}", visa.pos);
+            }
+            if !visa.token.is_empty() {
+                token = format!("Authorization: Bearer {}\r\n", visa.token);
+            }
+        }
         format!(
-            "GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{token}\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
         .into_bytes()

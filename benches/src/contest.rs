@@ -15,8 +15,8 @@ use crate::machine::{Machine, fsync_time};
 use crate::options::{Options, USAGE};
 use crate::peers::{self, Bench, Peer};
 use crate::report::{self, Row, Spread, Target};
-use crate::scenario::{durable, echo, fanout, idle, rate};
-use crate::socketio;
+use crate::scenario::{durable, echo, fanout, idle, rate, resume, slow};
+use crate::{socketio, transports};
 
 /// The servers' core and the generator's.
 pub(crate) const SERVER_CORE: &str = "0";
@@ -55,6 +55,20 @@ const SCENARIOS: &[Scenario] = &[
     }),
     ("socketio-poll", "Socket.IO fan-out to 200 that poll over HTTP", socketio::poll),
     ("socketio-idle", "keeping idle Socket.IO connections", socketio::keep_idle),
+    ("sse-1", "fan-out over server-sent events, one in flight", |bench, peer| {
+        transports::events(bench, peer, 1)
+    }),
+    ("sse-8", "fan-out over server-sent events, eight in flight", |bench, peer| {
+        transports::events(bench, peer, 8)
+    }),
+    ("longpoll-1", "fan-out to 200 that long poll, one in flight", |bench, peer| {
+        transports::long_poll(bench, peer, 1)
+    }),
+    ("longpoll-8", "fan-out to 200 that long poll, eight in flight", |bench, peer| {
+        transports::long_poll(bench, peer, 8)
+    }),
+    ("resume", "everybody comes back at once after a kill", resume::rows),
+    ("slow-readers", "latency beside subscribers that never read", slow::rows),
     ("two-workers", "fan-out, eight in flight, the server on both cores", two_workers),
 ];
 
@@ -190,7 +204,17 @@ pub(crate) fn row(
     bound: usize,
     unit: &'static str,
 ) -> Row {
-    let subject = contestants.len() - 1;
+    between(scenario, contestants, turns, [contestants.len() - 1, bound], unit)
+}
+
+/// A row for one contestant beside another.
+pub(crate) fn between(
+    scenario: &'static str,
+    contestants: &[Contestant],
+    turns: &[Vec<Turn>],
+    [subject, bound]: [usize; 2],
+    unit: &'static str,
+) -> Row {
     let pairs = turns[subject].iter().zip(&turns[bound]);
     Row {
         scenario,
@@ -201,6 +225,11 @@ pub(crate) fn row(
         columns: report::columns(&turns[subject], unit),
         raw: json!({"subject": report::raw_turns(&turns[subject]), "bound": report::raw_turns(&turns[bound])}),
     }
+}
+
+/// The limit that joins writes only where there is something to join.
+pub(crate) fn fitting_limit(in_flight: usize) -> Peer {
+    if in_flight == 1 { peers::raw_limit() } else { peers::batching_limit() }
 }
 
 pub(crate) fn is_parlor(peer: &Peer) -> bool {
@@ -268,7 +297,7 @@ fn run_rate(bench: &Bench, peer: &Peer, name: &'static str, per_second: f64) -> 
     let turns = duel(bench, &mut contestants, |c, length| {
         let mine = usize::from(c.name == peer.name && c.name != limit.name);
         let mut histogram = Histogram::default();
-        let done = rate::turn(c, per_second, PUBLICATION, length, &mut histogram)?;
+        let done = rate::turn(c, per_second, PUBLICATION, length, &mut histogram, || Ok(()))?;
         // The warm-up is not part of the latency.
         if length != WARM_UP {
             latency[mine].merge(&histogram);

@@ -128,6 +128,11 @@ impl Tracker {
         before - self.reached.len()
     }
 
+    /// Does everyone have all numbers below `head`?
+    pub(crate) fn has_reached_all(&self, head: u64) -> bool {
+        self.expected.iter().all(|expected| *expected >= head)
+    }
+
     pub(crate) fn in_flight(&self) -> usize {
         self.reached.len()
     }

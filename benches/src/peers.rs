@@ -28,6 +28,10 @@ pub(crate) struct Bench {
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
     pub(crate) fanout: Option<Client>,
+    /// Fan-out to subscribers that listen to server-sent events.
+    pub(crate) events: Option<Client>,
+    /// Fan-out to subscribers that long poll.
+    pub(crate) polls: Option<Client>,
     pub(crate) echo: Option<Client>,
     pub(crate) idle: Option<Client>,
     /// Does it run the Socket.IO application (`/socket.io/`, event `publish`, room `bench`)?
@@ -70,12 +74,27 @@ const NO_INSTALL: fn(&Bench) -> Result<()> = |_| Ok(());
 const LIVE: &str = "live:bench";
 
 /// A room with the default policy: kept, acknowledged when it is on the disk.
-const DURABLE: &str = "bench";
+pub(crate) const DURABLE: &str = "bench";
+
+fn live() -> Client {
+    Client::native("/ws?room=live:bench", LIVE)
+}
+
+fn durable() -> Client {
+    Client::native("/ws?room=bench", DURABLE)
+}
+
+/// All that poll the Socket.IO application.
+fn socket_io_polls() -> Client {
+    Client::socket_io("publish").polling("/socket.io/?EIO=4&transport=polling")
+}
 
 pub(crate) fn raw_limit() -> Peer {
     Peer {
         name: "rawlimit",
         fanout: Some(Client::raw_limit("/ws")),
+        events: Some(Client::raw_limit("/ws").listening("/events")),
+        polls: Some(Client::raw_limit("/ws").polling("/poll")),
         echo: Some(Client::raw("/echo")),
         idle: Some(Client::raw_limit("/ws")),
         socket_io: false,
@@ -93,7 +112,9 @@ pub(crate) fn batching_limit() -> Peer {
 pub(crate) fn parlor() -> Peer {
     Peer {
         name: "parlor",
-        fanout: Some(Client::native("/ws?room=live:bench", LIVE)),
+        fanout: Some(live()),
+        events: Some(live().listening("/sse?room=live:bench")),
+        polls: Some(live().polling("/poll?room=live:bench")),
         echo: None,
         idle: Some(Client::native("/ws", "")),
         socket_io: false,
@@ -106,7 +127,9 @@ pub(crate) fn parlor() -> Peer {
 pub(crate) fn parlor_durable() -> Peer {
     Peer {
         name: "parlor (durable room)",
-        fanout: Some(Client::native("/ws?room=bench", DURABLE)),
+        fanout: Some(durable()),
+        events: Some(durable().listening("/sse?room=bench")),
+        polls: Some(durable().polling("/poll?room=bench")),
         ..parlor()
     }
 }
@@ -115,6 +138,8 @@ pub(crate) fn parlor_echo() -> Peer {
     Peer {
         name: "parlor-echo",
         fanout: None,
+        events: None,
+        polls: None,
         echo: Some(Client::raw("/echo")),
         idle: None,
         socket_io: false,
@@ -133,6 +158,8 @@ pub(crate) fn parlor_socketio() -> Peer {
     Peer {
         name: "parlor-socketio",
         fanout: None,
+        events: None,
+        polls: Some(socket_io_polls()),
         echo: None,
         idle: None,
         socket_io: true,
@@ -163,6 +190,8 @@ pub(crate) fn others() -> Vec<Peer> {
     let raw = |name, install, command| Peer {
         name,
         fanout: Some(Client::raw("/ws")),
+        events: None,
+        polls: None,
         echo: Some(Client::raw("/echo")),
         idle: Some(Client::raw("/ws")),
         socket_io: false,
@@ -172,6 +201,7 @@ pub(crate) fn others() -> Vec<Peer> {
     };
     let socket_io = |name, install, command| Peer {
         fanout: Some(Client::socket_io("publish")),
+        polls: Some(socket_io_polls()),
         echo: Some(Client::socket_io("echo")),
         idle: Some(Client::socket_io("publish")),
         socket_io: true,
@@ -188,7 +218,12 @@ pub(crate) fn others() -> Vec<Peer> {
             Ok(python(bench, "socketio_peer.py").into())
         })),
         slow(raw("channels", install::python, |bench| Ok(python(bench, "channels_peer.py").into()))),
-        Peer { echo: None, ..raw("nchan", install::nchan, nchan) },
+        Peer {
+            events: Some(Client::raw("/ws").listening("/events")),
+            polls: Some(Client::raw("/ws").polling("/poll")),
+            echo: None,
+            ..raw("nchan", install::nchan, nchan)
+        },
     ]
 }
 
@@ -203,14 +238,18 @@ fn rawlimit(bench: &Bench, more: &[&str]) -> Result<Launch> {
 }
 
 fn parlor_serve(bench: &Bench) -> Result<Launch> {
-    let data = bench.scratch.join("data");
-    // A fresh store for every server; one process at a time has it.
-    let data = fresh_folder(&data)?;
+    Ok(parlor_command(bench, &fresh_data(bench)?, "127.0.0.1:0").into())
+}
+
+/// A store that no server has had; one process at a time has it.
+pub(crate) fn fresh_data(bench: &Bench) -> Result<PathBuf> {
+    fresh_folder(&bench.scratch.join("data"))
+}
+
+pub(crate) fn parlor_command(bench: &Bench, data: &Path, listen: &str) -> Command {
     let mut command = Command::new(bench.built.join("parlor"));
+    command.args(["serve", "--listen", listen, "--engine", "embedded", "--no-limits", "--data"]).arg(data);
     command
-        .args(["serve", "--listen", "127.0.0.1:0", "--engine", "embedded", "--no-limits", "--data"])
-        .arg(data);
-    Ok(command.into())
 }
 
 fn rust(bench: &Bench, name: &str) -> Command {

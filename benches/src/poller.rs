@@ -1,123 +1,145 @@
-//! A client that polls over HTTP: which request follows which answer, and the packets in an answer.
-
-use std::borrow::Cow;
+//! A client that polls over HTTP: which request follows which answer, and what an answer holds.
 
 use anyhow::{Context as _, Result, bail};
+use memchr::memmem;
+
+use crate::clients::Speaks;
+use crate::http::Answer;
+use crate::wire;
 
 /// Stands between the packets of one body (Engine.IO 4).
 const SEPARATOR: u8 = 0x1e;
 
-/// One session over one line: at most one request is under way, a POST before the next GET.
+/// One line that is kept: at most one request is under way on it.
 #[derive(Debug)]
 pub(crate) struct Poller {
-    /// Path and query; the session's name is appended once there is one.
+    /// Path and query of the first request.
     target: String,
-    named: bool,
-    /// Packets to post before the next poll.
-    due: Vec<u8>,
+    place: Place,
+}
+
+/// How the next request says what has arrived.
+#[derive(Debug)]
+enum Place {
+    /// Engine.IO: the session's name is in the target, and packets are posted before the next poll.
+    Session { named: bool, due: Vec<u8> },
+    /// Parlor: the cursor of the last answer.
+    Cursor(String),
+    /// nchan: what the last answer said of its message. The raw limit says nothing and gets nothing.
+    Validators { modified: String, etag: String },
 }
 
 impl Poller {
-    pub(crate) fn new(target: &str) -> Self {
-        Poller { target: target.into(), named: false, due: Vec::new() }
+    pub(crate) fn new(target: &str, speaks: Speaks) -> Self {
+        let place = match speaks {
+            Speaks::SocketIo { .. } => Place::Session { named: false, due: Vec::new() },
+            Speaks::Native { .. } => Place::Cursor(String::new()),
+            Speaks::Raw => Place::Validators { modified: String::new(), etag: String::new() },
+        };
+        Poller { target: target.into(), place }
     }
 
-    /// Takes the session's name from the packet that opens it.
-    pub(crate) fn hear(&mut self, packet: &[u8]) {
-        let Some(open) = packet.strip_prefix(b"0").filter(|_| !self.named) else { return };
-        let open: serde_json::Value = serde_json::from_slice(open).unwrap_or_default();
-        // Without one the next request opens a session again, and the swarm sees that nobody becomes ready.
-        if let Some(sid) = open["sid"].as_str() {
-            self.target = format!("{}&sid={sid}", self.target);
-            self.named = true;
+    /// Takes its place from an answer and returns the packets or publications in it.
+    pub(crate) fn hear<'a>(&mut self, answer: &'a Answer<'_>) -> Result<Vec<&'a [u8]>> {
+        let body = &*answer.body;
+        match &mut self.place {
+            Place::Session { named, .. } => {
+                let packets: Vec<_> = body.split(|byte| *byte == SEPARATOR).collect();
+                // Without a name the next request opens a session again, and nobody becomes ready.
+                if let Some(name) = packets.iter().find_map(|packet| session(packet)).filter(|_| !*named) {
+                    self.target = format!("{}&sid={name}", self.target);
+                    *named = true;
+                }
+                Ok(packets)
+            }
+            Place::Cursor(cursor) => {
+                if !body.ends_with(br#""recovered":true}"#) {
+                    bail!("not recovered: {}", String::from_utf8_lossy(body));
+                }
+                // Behind the list, whatever the publications say.
+                let at = memmem::rfind(body, br#"],"cursor":""#).context("an answer without a cursor")?;
+                let rest = &body[at + 12..];
+                let end = memchr::memchr(b'"', rest).context("a cursor without an end")?;
+                *cursor = std::str::from_utf8(&rest[..end])?.into();
+                Ok(wire::publications(&body[..at]).collect())
+            }
+            Place::Validators { modified, etag } => {
+                *modified = answer.modified.into();
+                *etag = answer.etag.into();
+                Ok(wire::publications(body).collect())
+            }
         }
+    }
+
+    /// Would nothing be missed from now on? With Engine.IO the session's packets tell.
+    pub(crate) fn has_begun(&self) -> bool {
+        matches!(&self.place, Place::Cursor(cursor) if !cursor.is_empty())
     }
 
     /// Posts a packet before the next poll.
     pub(crate) fn say(&mut self, packet: &[u8]) {
-        if !self.due.is_empty() {
-            self.due.push(SEPARATOR);
+        if let Place::Session { due, .. } = &mut self.place {
+            if !due.is_empty() {
+                due.push(SEPARATOR);
+            }
+            due.extend_from_slice(packet);
         }
-        self.due.extend_from_slice(packet);
     }
 
     pub(crate) fn request(&mut self, host: &str) -> Vec<u8> {
         let target = &self.target;
-        if self.due.is_empty() {
-            return format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes();
+        let get = |target: &str, more: &str| {
+            format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n").into_bytes()
+        };
+        match &mut self.place {
+            Place::Session { due, .. } if !due.is_empty() => {
+                let length = due.len();
+                let mut request = format!(
+                    "POST {target} HTTP/1.1\r\nHost: {host}\r\nContent-Type: text/plain;charset=UTF-8\r\n\
+                     Content-Length: {length}\r\n\r\n"
+                )
+                .into_bytes();
+                request.append(due);
+                request
+            }
+            Place::Cursor(cursor) if !cursor.is_empty() => get(&format!("{target}&cursor={cursor}"), ""),
+            Place::Validators { modified, etag } if !modified.is_empty() => {
+                get(target, &format!("If-Modified-Since: {modified}\r\nIf-None-Match: {etag}\r\n"))
+            }
+            _ => get(target, ""),
         }
-        let length = self.due.len();
-        let mut request = format!(
-            "POST {target} HTTP/1.1\r\nHost: {host}\r\nContent-Type: text/plain;charset=UTF-8\r\n\
-             Content-Length: {length}\r\n\r\n"
-        )
-        .into_bytes();
-        request.append(&mut self.due);
-        request
     }
 }
 
-/// One whole answer at the start of a slice.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Answer<'a> {
-    pub(crate) body: Cow<'a, [u8]>,
-    /// Head and body as they came.
-    pub(crate) length: usize,
-}
-
-impl Answer<'_> {
-    pub(crate) fn packets(&self) -> impl Iterator<Item = &[u8]> {
-        self.body.split(|byte| *byte == SEPARATOR)
-    }
-}
-
-/// The answer at the start of `bytes`, nothing if it is not whole yet, an error unless it is a 200.
-pub(crate) fn answer(bytes: &[u8]) -> Result<Option<Answer<'_>>> {
-    let mut headers = [httparse::EMPTY_HEADER; 32];
-    let mut response = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(head) = response.parse(bytes)? else { return Ok(None) };
-    if response.code != Some(200) {
-        bail!("{}", String::from_utf8_lossy(bytes));
-    }
-    let length = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-    let Some(length) = length else {
-        return Ok(chunked(&bytes[head..])?
-            .map(|(body, length)| Answer { body: Cow::Owned(body), length: head + length }));
-    };
-    let length: usize = std::str::from_utf8(length.value)?.parse().context("a length that is no number")?;
-    let body = head.checked_add(length).and_then(|end| bytes.get(head..end));
-    Ok(body.map(|body| Answer { body: Cow::Borrowed(body), length: head + length }))
-}
-
-/// A body in chunks (RFC 9112 section 7.1) and its length as it came; trailers are not expected.
-fn chunked(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>> {
-    let (mut body, mut at) = (Vec::new(), 0);
-    loop {
-        let size = httparse::parse_chunk_size(&bytes[at..]).ok().context("neither a length nor chunks")?;
-        let httparse::Status::Complete((head, size)) = size else { return Ok(None) };
-        let start = at + head;
-        let end = usize::try_from(size).ok().and_then(|size| start.checked_add(size));
-        let chunk =
-            end.and_then(|end| Some((end, bytes.get(start..end)?, bytes.get(end..end.checked_add(2)?)?)));
-        let Some((end, chunk, _)) = chunk else { return Ok(None) };
-        at = end + 2;
-        if chunk.is_empty() {
-            return Ok(Some((body, at)));
-        }
-        body.extend_from_slice(chunk);
-    }
+/// The session's name in the packet that opens it.
+fn session(packet: &[u8]) -> Option<String> {
+    let open: serde_json::Value = serde_json::from_slice(packet.strip_prefix(b"0")?).ok()?;
+    Some(open["sid"].as_str()?.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http;
+
+    fn asked(poller: &mut Poller) -> String {
+        String::from_utf8(poller.request("a")).unwrap()
+    }
+
+    fn hear(poller: &mut Poller, head: &str, body: &str) -> Vec<String> {
+        let whole = format!("HTTP/1.1 200 OK\r\n{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        let answer = http::answer(whole.as_bytes()).unwrap().unwrap();
+        let heard = poller.hear(&answer).unwrap();
+        heard.into_iter().map(|packet| String::from_utf8(packet.to_vec()).unwrap()).collect()
+    }
 
     #[test]
     fn a_session_is_opened_connected_and_polled() {
-        let mut poller = Poller::new("/socket.io/?EIO=4&transport=polling");
-        let asked = |poller: &mut Poller| String::from_utf8(poller.request("a")).unwrap();
+        let mut poller =
+            Poller::new("/socket.io/?EIO=4&transport=polling", Speaks::SocketIo { event: "publish" });
         assert_eq!(asked(&mut poller), "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\n\r\n");
-        poller.hear(br#"0{"sid":"x-1","upgrades":[]}"#);
+        let packets = hear(&mut poller, "", "0{\"sid\":\"x-1\",\"upgrades\":[]}\u{1e}2");
+        assert_eq!(packets, ["0{\"sid\":\"x-1\",\"upgrades\":[]}", "2"]);
         poller.say(b"40");
         assert_eq!(
             asked(&mut poller),
@@ -132,32 +154,32 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_read_whole_or_not_at_all() {
-        let rows: [(&[u8], &[&[u8]]); 3] = [
-            (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n2\x1e4ab", &[b"2", b"4ab"]),
-            (b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", &[b""]),
-            (
-                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n2\x1e\r\n3\r\n4ab\r\n0\r\n\r\n",
-                &[b"2", b"4ab"],
-            ),
-        ];
-        for (whole, packets) in rows {
-            let mut two = whole.to_vec();
-            two.extend_from_slice(b"HTTP/1.1 200");
-            let read = answer(&two).unwrap().unwrap();
-            assert_eq!(read.length, whole.len());
-            assert_eq!(read.packets().collect::<Vec<_>>(), packets);
-            for cut in 0..whole.len() {
-                assert_eq!(answer(&whole[..cut]).unwrap(), None, "cut to {cut}");
-            }
-        }
+    fn a_poller_of_parlor_goes_on_from_its_cursor() {
+        let mut poller = Poller::new("/poll?room=live:b", Speaks::Native { room: "live:b" });
+        assert_eq!(asked(&mut poller), "GET /poll?room=live:b HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(!poller.has_begun());
+        let first = r#"{"messages":[],"cursor":"k.1.0~s~0","session":"s","recovered":true}"#;
+        assert!(hear(&mut poller, "", first).is_empty());
+        assert!(poller.has_begun());
+        let next = "GET /poll?room=live:b&cursor=k.1.0~s~0 HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(asked(&mut poller), next);
+        let two = r#"{"messages":[{"data":"~0000000001x"},{"data":"~0000000002x"}],"cursor":"k.3.0~s~1","recovered":true}"#;
+        assert_eq!(hear(&mut poller, "", two), ["~0000000001", "~0000000002"]);
+        assert!(asked(&mut poller).contains("&cursor=k.3.0~s~1 "));
+        let lost = b"HTTP/1.1 200 OK\r\nContent-Length: 45\r\n\r\n{\"messages\":[],\"cursor\":\"k\",\"recovered\":false}";
+        let answer = http::answer(lost).unwrap().unwrap();
+        assert!(poller.hear(&answer).is_err());
     }
 
     #[test]
-    fn what_is_no_200_and_what_has_no_end_is_an_error() {
-        let refusal = answer(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno").unwrap_err();
-        assert!(refusal.to_string().contains("400"), "{refusal}");
-        assert!(answer(b"HTTP/1.1 200 OK\r\n\r\nbody").is_err());
-        assert!(answer(b"SSH-2.0-x\r\n").is_err());
+    fn a_poller_of_nchan_shows_the_validators_of_its_last_message() {
+        let mut poller = Poller::new("/poll", Speaks::Raw);
+        assert_eq!(asked(&mut poller), "GET /poll HTTP/1.1\r\nHost: a\r\n\r\n");
+        let told = hear(&mut poller, "Last-Modified: Sat\r\nEtag: 3\r\n", "~0000000007xx");
+        assert_eq!(told, ["~0000000007"]);
+        assert_eq!(
+            asked(&mut poller),
+            "GET /poll HTTP/1.1\r\nHost: a\r\nIf-Modified-Since: Sat\r\nIf-None-Match: 3\r\n\r\n"
+        );
     }
 }

@@ -4,6 +4,7 @@
 //! frame to every connection on `/ws`, one write each. The batching twin counts what arrived in a turn of
 //! the loop and writes it at the turn's end, once per connection. `/echo` sends back what came. `GET /poll`
 //! waits for the next publication: one answer each, or all that are due in one answer from the batching twin.
+//! `GET /events` gets the frame as a server-sent event.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -41,6 +42,10 @@ impl Options {
     }
 }
 
+/// The head of a response that does not end.
+const EVENTS: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n";
+
 const LISTENER: Token = Token(usize::MAX);
 
 /// Frames that one write can carry. More may be pending; then the rest follows at once.
@@ -52,7 +57,7 @@ const READ: usize = 64 * 1024;
 #[derive(Debug)]
 struct Connection {
     stream: TcpStream,
-    /// Bytes of the repeated frame that are due and not written; for a poller, publications that are due.
+    /// Bytes of the repeated frame or event that are due and not written; for a poller, publications that are due.
     pending: usize,
     /// Is this connection's token in the list of subscribers or of pollers?
     subscribed: bool,
@@ -65,6 +70,7 @@ struct Connection {
 enum Stage {
     Head,
     Fanout,
+    Events,
     Echo,
     /// Does a request wait for its answer?
     Poll {
@@ -95,9 +101,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 struct RawLimit {
     batch: bool,
-    frame: usize,
-    /// The frame, `REPEATS` times.
-    repeated: Vec<u8>,
+    frame: Repeated,
+    event: Repeated,
     /// Answers to polls with one publication, two, … in them; the twin that does not batch has the first only.
     answers: Vec<Vec<u8>>,
     connections: Vec<Option<Connection>>,
@@ -109,6 +114,20 @@ struct RawLimit {
     buffer: Box<[u8]>,
 }
 
+/// What leaves again and again.
+struct Repeated {
+    /// Bytes of it once.
+    length: usize,
+    /// It, `REPEATS` times.
+    bytes: Vec<u8>,
+}
+
+impl Repeated {
+    fn new(once: &[u8]) -> Self {
+        Repeated { length: once.len(), bytes: once.repeat(REPEATS) }
+    }
+}
+
 impl RawLimit {
     fn new(options: &Options) -> Self {
         let mut frame = Vec::new();
@@ -117,8 +136,8 @@ impl RawLimit {
         let most = if options.batch { REPEATS } else { 1 };
         RawLimit {
             batch: options.batch,
-            frame: frame.len(),
-            repeated: frame.repeat(REPEATS),
+            frame: Repeated::new(&frame),
+            event: Repeated::new(format!("data: {payload}\n\n").as_bytes()),
             answers: (1..=most).map(|count| poll_answer(&payload, count)).collect(),
             connections: Vec::new(),
             free: Vec::new(),
@@ -197,6 +216,13 @@ impl RawLimit {
                 return end < READ / 2;
             };
             at = head + 4;
+            if self.buffer.starts_with(b"GET /events ") {
+                let _ = connection.stream.write(EVENTS);
+                connection.stage = Stage::Events;
+                connection.subscribed = true;
+                self.subscribers.push(slot);
+                return true;
+            }
             let Some(answer) = upgrade(&self.buffer[..at]) else { return false };
             // A new socket's buffer takes 129 bytes.
             let _ = connection.stream.write(&answer);
@@ -269,7 +295,8 @@ impl RawLimit {
         for index in 0..self.subscribers.len() {
             let slot = self.subscribers[index];
             if let Some(connection) = self.connections[slot].as_mut() {
-                connection.pending += count * self.frame;
+                let kind = if connection.stage == Stage::Events { &self.event } else { &self.frame };
+                connection.pending += count * kind.length;
                 self.write(slot);
             }
         }
@@ -284,14 +311,16 @@ impl RawLimit {
 
     fn write(&mut self, slot: usize) {
         let Some(connection) = self.connections[slot].as_mut() else { return };
-        if connection.stage != Stage::Fanout {
-            return;
-        }
+        let kind = match connection.stage {
+            Stage::Fanout => &self.frame,
+            Stage::Events => &self.event,
+            _ => return,
+        };
         while connection.pending > 0 {
             // All frames are the same, so the place in the current one follows from what is left.
-            let phase = (self.frame - connection.pending % self.frame) % self.frame;
-            let end = (phase + connection.pending).min(self.repeated.len());
-            match connection.stream.write(&self.repeated[phase..end]) {
+            let phase = (kind.length - connection.pending % kind.length) % kind.length;
+            let end = (phase + connection.pending).min(kind.bytes.len());
+            match connection.stream.write(&kind.bytes[phase..end]) {
                 Ok(count) => connection.pending -= count,
                 // Full, or broken: the next event says which.
                 Err(_) => return,

@@ -91,6 +91,12 @@ impl Server {
         self.tree().iter().map(|pid| resident(&status(pid))).sum()
     }
 
+    /// Bytes that the kernel keeps on the way from this server to clients of this machine, because they do not read.
+    pub(crate) fn unread(&self) -> u64 {
+        let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+        table.lines().filter_map(|line| unread(line, self.address.port())).sum()
+    }
+
     fn tree(&self) -> Vec<u32> {
         let mut all = vec![self.child.id()];
         let mut at = 0;
@@ -105,7 +111,11 @@ impl Server {
         all
     }
 
-    fn stop(&mut self) {
+    /// Kills it, as a power cut would.
+    pub(crate) fn stop(&mut self) {
+        if let Ok(Some(_)) = self.child.try_wait() {
+            return;
+        }
         // The whole group at once: a worker process must not outlive its parent.
         let kill = format!("kill -KILL -{}", self.child.id());
         let _ = Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status();
@@ -165,8 +175,36 @@ fn user_time(path: &str) -> u64 {
     ticks.unwrap_or(0) * 10_000_000
 }
 
+/// What a line of /proc/net/tcp (proc(5)) has on the way from `port`: the send queue of that end of a connection, or
+/// the receive queue of the other. Number, local and remote address with ports in hexadecimal, state, queues.
+fn unread(line: &str, port: u16) -> Option<u64> {
+    let mut fields = line.split_whitespace().skip(1);
+    let mut is_port = || Some(u16::from_str_radix(fields.next()?.split_once(':')?.1, 16).ok()? == port);
+    let (local, remote) = (is_port()?, is_port()?);
+    let (sending, received) = fields.nth(1)?.split_once(':')?;
+    let queue = if local { sending } else { received };
+    (local || remote).then(|| u64::from_str_radix(queue, 16).ok())?
+}
+
 fn resident(status: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kilobytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clients_do_not_read_is_in_the_table_of_the_kernel() {
+        let server =
+            "  12: 0100007F:2537 0100007F:B2C4 01 0000A000:00000010 00:00000000 00000000     0        0 1 1";
+        let client =
+            "  13: 0100007F:B2C4 0100007F:2537 01 00000001:0000B000 00:00000000 00000000     0        0 1 1";
+        assert_eq!(unread(server, 0x2537), Some(0xa000));
+        assert_eq!(unread(client, 0x2537), Some(0xb000));
+        assert_eq!(unread(client, 0x2538), None);
+        assert_eq!(unread("  sl  local_address rem_address   st tx_queue rx_queue", 1), None);
+    }
 }

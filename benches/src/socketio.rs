@@ -3,16 +3,14 @@
 use anyhow::Result;
 
 use crate::clients::Client;
-use crate::contest::{PUBLICATION, contestant, duel, is_parlor, row};
+use crate::contest::{PUBLICATION, contestant, duel, fitting_limit, is_parlor, row};
 use crate::peers::{self, Bench, Peer};
-use crate::report::{Row, Spread, Target};
+use crate::report::{Row, Target};
 use crate::scenario::{fanout, idle};
+use crate::transports::{POLLERS, per_cpu_second};
 
 /// The event that the application relays to its room.
 const PUBLISH: &str = "publish";
-
-/// Subscribers that poll: a request for every delivery to each is dear enough for a measurable second.
-const POLLERS: usize = 200;
 
 /// Beside the limit that fits, and beside Parlor's own fan-out of the same payload: Socket.IO may cost its bytes.
 pub(crate) fn fan_out(bench: &Bench, peer: &Peer, in_flight: usize) -> Result<Vec<Row>> {
@@ -21,7 +19,7 @@ pub(crate) fn fan_out(bench: &Bench, peer: &Peer, in_flight: usize) -> Result<Ve
     }
     let name = if in_flight == 1 { "socketio-fanout-1" } else { "socketio-fanout-8" };
     let subscribers = bench.options.subscribers;
-    let (limit, parlor) = (limit(in_flight), peers::parlor());
+    let (limit, parlor) = (fitting_limit(in_flight), peers::parlor());
     let mut contestants = [
         contestant(bench, &limit, limit.fanout.as_ref(), subscribers)?,
         contestant(bench, &parlor, parlor.fanout.as_ref(), subscribers)?,
@@ -40,16 +38,15 @@ pub(crate) fn poll(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
     }
     let mut rows = Vec::new();
     for (name, in_flight) in [("socketio-poll-1", 1), ("socketio-poll-8", 8)] {
-        let limit = limit(in_flight);
+        let limit = fitting_limit(in_flight);
         let mut contestants = [
-            contestant(bench, &limit, Some(&Client::raw_limit_polls()), POLLERS + 1)?,
-            contestant(bench, peer, Some(&Client::socket_io_polls(PUBLISH)), POLLERS + 1)?,
+            contestant(bench, &limit, limit.polls.as_ref(), POLLERS + 1)?,
+            contestant(bench, peer, peer.polls.as_ref(), POLLERS + 1)?,
         ];
         let turns =
             duel(bench, &mut contestants, |c, length| fanout::turn(c, in_flight, PUBLICATION, length))?;
         let mut row = row(name, &contestants, &turns, 0, "deliveries/s");
-        let per_cpu_second = Spread::of(turns[1].iter().map(|turn| 1e6 / turn.micros_each()));
-        row.columns.push(("deliveries/CPU s", format!("{:.0}", per_cpu_second.median)));
+        row.columns.push(per_cpu_second(&turns[1]));
         rows.push(row);
     }
     Ok(rows)
@@ -62,8 +59,4 @@ pub(crate) fn keep_idle(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
     let client = Client::socket_io(PUBLISH);
     let rows = idle::rows(bench, peer, &client, ["socketio-idle", "socketio-connects"])?;
     Ok(rows.into())
-}
-
-fn limit(in_flight: usize) -> Peer {
-    if in_flight == 1 { peers::raw_limit() } else { peers::batching_limit() }
 }

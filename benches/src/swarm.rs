@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use memchr::memmem;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::clients::{Client, Step};
-use crate::poller::{self, Poller};
-use crate::wire;
+use crate::clients::{Client, Listens, Step};
+use crate::poller::Poller;
+use crate::{http, wire};
 
 /// One read takes at most this much; all connections share the buffer.
 const READ: usize = 256 * 1024;
@@ -38,8 +39,14 @@ struct Connection {
     /// Bytes to write; `sent` of them have left.
     out: Vec<u8>,
     sent: usize,
-    /// What a connection knows that polls over HTTP; the others are WebSockets.
-    poller: Option<Box<Poller>>,
+    carrier: Carrier,
+}
+
+/// What the bytes of a connection are.
+enum Carrier {
+    WebSocket,
+    Polls(Box<Poller>),
+    Events,
 }
 
 pub(crate) struct Swarm {
@@ -98,6 +105,26 @@ impl Swarm {
         Ok(started.elapsed())
     }
 
+    /// Begins to open `count` connections, all in one moment.
+    pub(crate) fn connect_all(&mut self, count: usize) -> Result<()> {
+        self.connections.reserve_exact(count);
+        (0..count).try_for_each(|_| self.connect())
+    }
+
+    /// How many connections the server has not closed.
+    pub(crate) fn open_connections(&self) -> usize {
+        self.len() - self.closed
+    }
+
+    /// Reads what is there until the server has closed everything or `limit` is over; returns how many it has closed.
+    pub(crate) fn until_closed(&mut self, limit: Duration) -> Result<usize> {
+        let end = Instant::now() + limit;
+        while self.open_connections() > 0 && Instant::now() < end {
+            self.turn(Duration::from_millis(10), |_, _| true)?;
+        }
+        Ok(self.closed)
+    }
+
     /// Waits until nothing has arrived for `quiet`: joins are announced, pings are answered.
     pub(crate) fn settle(&mut self, quiet: Duration) -> Result<()> {
         let limit = Instant::now() + STALL;
@@ -130,7 +157,7 @@ impl Swarm {
                 self.writable(index);
             }
             if event.is_readable() {
-                self.readable(index, &mut each);
+                self.readable(index, event.is_read_closed(), &mut each);
             }
         }
         self.events = events;
@@ -168,9 +195,15 @@ impl Swarm {
         let index = self.len();
         let mut stream = TcpStream::connect(self.address).context("connect")?;
         self.poll.registry().register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
-        let poller = self.client.polls.filter(|_| index > 0).map(|target| Box::new(Poller::new(target)));
+        let carrier = match self.client.listens {
+            Listens::Polls(target) if index > 0 => {
+                Carrier::Polls(Box::new(Poller::new(target, self.client.speaks)))
+            }
+            Listens::Events(_) if index > 0 => Carrier::Events,
+            _ => Carrier::WebSocket,
+        };
         let (carry, out) = (Vec::new(), Vec::new());
-        self.connections.push(Connection { stream, stage: Stage::Connecting, carry, out, sent: 0, poller });
+        self.connections.push(Connection { stream, stage: Stage::Connecting, carry, out, sent: 0, carrier });
         Ok(())
     }
 
@@ -178,7 +211,7 @@ impl Swarm {
         if self.connections[index].stage == Stage::Connecting {
             // Publications of the generator must leave when they are written.
             let _ = self.connections[index].stream.set_nodelay(true);
-            if self.connections[index].poller.is_some() {
+            if let Carrier::Polls(_) = self.connections[index].carrier {
                 self.connections[index].stage = Stage::Greeting;
                 self.ask(index);
                 if self.client.ready_at_once() {
@@ -211,7 +244,7 @@ impl Swarm {
         }
     }
 
-    fn readable<F>(&mut self, index: usize, each: &mut F)
+    fn readable<F>(&mut self, index: usize, ends: bool, each: &mut F)
     where
         F: FnMut(usize, &[u8]) -> bool,
     {
@@ -235,8 +268,9 @@ impl Swarm {
                         break;
                     }
                     self.connections[index].carry.extend_from_slice(&buffer[at..end]);
-                    // A short read has emptied the socket; the next byte is a new event.
-                    if end < buffer.len() {
+                    // A short read has emptied the socket; the next byte is a new event, but the end is not
+                    // if it is already there.
+                    if end < buffer.len() && !ends {
                         break;
                     }
                 }
@@ -255,13 +289,15 @@ impl Swarm {
     where
         F: FnMut(usize, &[u8]) -> bool,
     {
-        if self.connections[index].poller.is_some() {
-            return self.answers(index, bytes, each);
-        }
+        let expected: &[u8] = match self.connections[index].carrier {
+            Carrier::Polls(_) => return self.answers(index, bytes, each),
+            Carrier::Events => b"HTTP/1.1 200 ",
+            Carrier::WebSocket => b"HTTP/1.1 101 ",
+        };
         let mut at = 0;
         if self.connections[index].stage == Stage::Head {
-            let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else { return 0 };
-            if !bytes.starts_with(b"HTTP/1.1 101 ") {
+            let Some(end) = memmem::find(bytes, b"\r\n\r\n") else { return 0 };
+            if !bytes.starts_with(expected) {
                 self.refuse(&String::from_utf8_lossy(bytes));
             }
             at = end + 4;
@@ -269,6 +305,9 @@ impl Swarm {
             if self.client.ready_at_once() {
                 self.make_ready(index);
             }
+        }
+        if let Carrier::Events = self.connections[index].carrier {
+            return at + self.events(index, &bytes[at..], each);
         }
         while let Some(frame) = wire::frame(&bytes[at..]) {
             at += frame.length;
@@ -286,6 +325,23 @@ impl Swarm {
         at
     }
 
+    /// Walks the events that are whole. What frames chunks stands between them, and nobody looks at it.
+    fn events<F>(&mut self, index: usize, bytes: &[u8], each: &mut F) -> usize
+    where
+        F: FnMut(usize, &[u8]) -> bool,
+    {
+        let mut at = 0;
+        while let Some(end) = memmem::find(&bytes[at..], b"\n\n") {
+            let event = &bytes[at..at + end];
+            at += end + 2;
+            if !each(index, event) {
+                let data = memmem::find(event, b"data: ").map_or(&event[..0], |data| &event[data + 6..]);
+                self.other(index, data);
+            }
+        }
+        at
+    }
+
     /// Walks the answers to a poller's requests; the next request leaves at once.
     fn answers<F>(&mut self, index: usize, bytes: &[u8], each: &mut F) -> usize
     where
@@ -293,7 +349,7 @@ impl Swarm {
     {
         let mut at = 0;
         loop {
-            let answer = match poller::answer(&bytes[at..]) {
+            let answer = match http::answer(&bytes[at..]) {
                 Ok(Some(answer)) => answer,
                 Ok(None) => return at,
                 Err(error) => {
@@ -302,13 +358,20 @@ impl Swarm {
                 }
             };
             at += answer.length;
-            for packet in answer.packets() {
-                if let Some(poller) = &mut self.connections[index].poller {
-                    poller.hear(packet);
+            let Carrier::Polls(poller) = &mut self.connections[index].carrier else { return at };
+            let (heard, begun) = (poller.hear(&answer), poller.has_begun());
+            match heard {
+                Ok(packets) => {
+                    for packet in packets {
+                        if !each(index, packet) {
+                            self.other(index, packet);
+                        }
+                    }
                 }
-                if !each(index, packet) {
-                    self.other(index, packet);
-                }
+                Err(error) => self.refuse(&format!("{error:#}")),
+            }
+            if begun {
+                self.make_ready(index);
             }
             self.ask(index);
         }
@@ -316,7 +379,7 @@ impl Swarm {
 
     /// Queues a poller's next request.
     fn ask(&mut self, index: usize) {
-        if let Some(poller) = &mut self.connections[index].poller {
+        if let Carrier::Polls(poller) = &mut self.connections[index].carrier {
             let request = poller.request(&self.address.to_string());
             self.send(index, &request);
         }
@@ -327,9 +390,9 @@ impl Swarm {
         match self.client.step(payload) {
             Step::Nothing => {}
             Step::Ready => self.make_ready(index),
-            Step::Reply(text) => match &mut self.connections[index].poller {
-                Some(poller) => poller.say(&text),
-                None => self.send_frame(index, wire::TEXT, &text),
+            Step::Reply(text) => match &mut self.connections[index].carrier {
+                Carrier::Polls(poller) => poller.say(&text),
+                _ => self.send_frame(index, wire::TEXT, &text),
             },
             Step::Refused => self.refuse(&String::from_utf8_lossy(payload)),
         }

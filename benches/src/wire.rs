@@ -80,6 +80,12 @@ pub(crate) fn number(payload: &[u8]) -> Option<u64> {
         .try_fold(0u64, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0')))
 }
 
+/// The marks and numbers of all publications in a body, however it lists them.
+pub(crate) fn publications(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let places = memchr::memchr_iter(MARK, body);
+    places.filter_map(|at| body.get(at..at + 11)).filter(|found| number(found).is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,5 +122,12 @@ mod tests {
         assert_eq!(number(format!("{{\"data\":\"{payload}\",\"time\":1}}").as_bytes()), Some(42));
         assert_eq!(number(b"{\"type\":\"published\"}"), None);
         assert_eq!(number(b"~12"), None);
+    }
+
+    #[test]
+    fn all_publications_of_a_body_are_found() {
+        let body = format!("[{},{}] ~s~0 ~12", payload(1, 20), payload(2, 11));
+        let numbers: Vec<_> = publications(body.as_bytes()).map(number).collect();
+        assert_eq!(numbers, [Some(1), Some(2)]);
     }
 }

@@ -5,6 +5,8 @@ pub(crate) mod echo;
 pub(crate) mod fanout;
 pub(crate) mod idle;
 pub(crate) mod rate;
+pub(crate) mod resume;
+pub(crate) mod slow;
 
 use std::time::{Duration, Instant};
 

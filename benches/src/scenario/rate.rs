@@ -11,13 +11,15 @@ use crate::histogram::Histogram;
 use crate::wire;
 
 /// One turn at `rate` publications a second. The generator has a core of its own and looks at the clock all
-/// the time, so that a due time is not rounded to the milliseconds of epoll.
+/// the time, so that a due time is not rounded to the milliseconds of epoll. `beside` happens again and again
+/// meanwhile.
 pub(crate) fn turn(
     contestant: &mut Contestant,
     rate: f64,
     bytes: usize,
     length: Duration,
     latency: &mut Histogram,
+    mut beside: impl FnMut() -> Result<()>,
 ) -> Result<Turn> {
     let before = contestant.tracker.deliveries;
     let start = Start::of(contestant);
@@ -48,6 +50,7 @@ pub(crate) fn turn(
             true
         })?;
         swarm.check()?;
+        beside()?;
         tracker.complete();
         if events > 0 {
             progress = Instant::now();

@@ -9,6 +9,7 @@ mod native;
 mod page;
 mod poll;
 pub(crate) mod random;
+mod readings;
 mod recovery;
 mod requests;
 mod send;
@@ -31,12 +32,14 @@ use parlor_proto::name::{RoomName, UserName};
 
 use accounts::Accounts;
 use native::{Native, Refused, Wire};
+use readings::Readings;
 
 /// What all connections of the chat share.
 #[derive(Clone, Debug)]
 pub(crate) struct Chat {
     pub(crate) hub: Arc<Hub>,
     pub(crate) accounts: Arc<Accounts>,
+    readings: Arc<Readings>,
     /// How long a client of Socket.IO may be away and still be recovered; `None`: not at all.
     recovery: Option<Duration>,
 }
@@ -44,7 +47,7 @@ pub(crate) struct Chat {
 impl Chat {
     pub(crate) fn new(hub: Arc<Hub>, recovery: Option<Duration>) -> Chat {
         let accounts = Arc::new(Accounts::new(Arc::clone(hub.engine())));
-        Chat { hub, accounts, recovery }
+        Chat { hub, accounts, readings: Arc::default(), recovery }
     }
 
     /// Where it is spoken with, Socket.IO apart.

@@ -4,6 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::disk::network_filesystem;
@@ -147,6 +148,8 @@ fn connect(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
     // A mapped file turns a disk error into a signal that ends the process without a word.
     db.pragma_update(None, "mmap_size", 0)?;
     db.pragma_update(None, "trusted_schema", false)?;
+    // One plan for whatever values: else SQLite parses a cached statement again for each new value that it could plan by.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(db)
 }
 

@@ -14,6 +14,9 @@ use parlor_proto::position::{Cursor, Epoch, MessageId, Position, Since};
 
 use super::store::wait;
 
+/// Messages that somebody who listens all the time may have missed.
+const FEW: u32 = 8;
+
 /// Rooms that are read up to one place of the store, so that nothing turns up later before what was given.
 pub(super) struct Gap {
     hub: Arc<Hub>,
@@ -247,9 +250,14 @@ async fn stand(hub: &Arc<Hub>, room: &RoomName, seq: u64) -> Result<Result<Stand
     if head.seq <= seq && head.offset > 0 {
         return Ok(Ok(Stand { position: head.position(), seq: head.seq, in_memory }));
     }
-    // Most who come back have missed little.
-    let newest = history(Range::Before(None), PAGE_MESSAGES as u32).await?;
-    if let Some(found) = newest.messages.iter().rev().find_map(of) {
+    // Whoever listens all the time has missed what came at once, and most who come back not much more.
+    let mut newest = history(Range::Before(None), FEW).await?;
+    let mut found = newest.messages.iter().rev().find_map(of);
+    if found.is_none() && newest.more {
+        newest = history(Range::Before(None), PAGE_MESSAGES as u32).await?;
+        found = newest.messages.iter().rev().find_map(of);
+    }
+    if let Some(found) = found {
         return Ok(Ok(found));
     }
     // Of the offsets from `low` on below `high` it is not known yet on which side they lie.

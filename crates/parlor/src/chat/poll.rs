@@ -26,6 +26,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::gap::{self, Torn};
 use super::native::{Native, Wire, error};
+use super::readings::{Question, Read};
 use super::ticket::{Ticket, Wish};
 use super::{Chat, POLL, Wishes, inbox};
 
@@ -57,14 +58,7 @@ struct Held {
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-type Reading = Pin<Box<dyn Future<Output = Result<Read, Refusal>> + Send>>;
-
-/// What the logs have for a poll.
-struct Read {
-    messages: Vec<Arc<Publication>>,
-    cursor: Cursor,
-    lost: Vec<(RoomName, Lost)>,
-}
+type Reading = Pin<Box<dyn Future<Output = Result<Arc<Read>, Refusal>> + Send>>;
 
 pub(super) async fn open(chat: &Chat, opening: Opening) -> Result<Opened, Refusal> {
     let now = opening.now;
@@ -123,7 +117,7 @@ impl Poller {
             let oldest = self.held.remove(0);
             self.answer(oldest, None, cx);
         }
-        let reading = Some(read(&self.chat.hub, &wish));
+        let reading = Some(read(&self.chat, &wish));
         self.held.push(Held { answer, wish, reading, again: false, deadline: None });
         self.advance(cx);
     }
@@ -204,7 +198,7 @@ impl Poller {
                         held.deadline = Some(Box::pin(sleep(held.wish.wait)));
                     }
                     if std::mem::take(&mut held.again) {
-                        held.reading = Some(self::read(&self.chat.hub, &held.wish));
+                        held.reading = Some(self::read(&self.chat, &held.wish));
                     } else if !first {
                         index += 1;
                     } else if self.native.is_none() {
@@ -220,14 +214,14 @@ impl Poller {
         }
     }
 
-    fn answer(&mut self, held: Held, read: Option<Read>, cx: &mut Context<'_>) {
+    fn answer(&mut self, held: Held, read: Option<Arc<Read>>, cx: &mut Context<'_>) {
         let Held { answer, wish, .. } = held;
         let mut body = b"{\"messages\":[".to_vec();
         let read = read.unwrap_or_else(|| {
             let life = self.chat.hub.engine().life();
             let none = Cursor { life, seq: 0, id: MessageId::NIL };
             let cursor = wish.ticket.map_or(none, |ticket| ticket.cursor);
-            Read { messages: Vec::new(), cursor, lost: Vec::new() }
+            Arc::new(Read { messages: Vec::new(), cursor, lost: Vec::new() })
         });
         let session = self.native.is_some().then(|| cx.connection());
         if session.is_some() {
@@ -240,12 +234,9 @@ impl Poller {
                 body.push(b',');
             }
         }
-        for message in &read.messages {
-            encode::entry(&mut body, &entry(message));
-            body.push(b',');
-        }
+        body.extend_from_slice(&read.messages);
         body.pop_if(|byte| *byte == b',');
-        let mut lost = read.lost;
+        let mut lost = read.lost.clone();
         lost.extend(self.unlogged_gone(&wish, session).map(|room| (room.clone(), Lost::NoLog)));
         let ticket = Ticket { cursor: read.cursor, session, seen: self.batches };
         write_end(&mut body, ticket, &lost);
@@ -279,51 +270,74 @@ impl Poller {
     }
 }
 
-/// Everything behind the place that a request names.
-fn read(hub: &Arc<Hub>, wish: &Wish) -> Reading {
-    let (hub, cursor, rooms) = (Arc::clone(hub), wish.ticket.map(|ticket| ticket.cursor), wish.rooms.clone());
+/// Everything behind the place that a request names, together with everybody who is at the same place.
+fn read(chat: &Chat, wish: &Wish) -> Reading {
+    let (hub, cursor, rooms) =
+        (Arc::clone(&chat.hub), wish.ticket.map(|ticket| ticket.cursor), wish.rooms.clone());
+    let readings = Arc::clone(&chat.readings);
     Box::pin(async move {
-        let names: Vec<_> = rooms.iter().map(|(room, _)| room.clone()).collect();
-        let since = rooms.iter().any(|(_, begin)| matches!(begin, Some(Begin::Since(_))));
-        let opened = match cursor {
-            Some(cursor) => gap::open(&hub, names.clone(), cursor).await?,
-            None if since => {
-                let rooms = rooms.into_iter().map(|(room, begin)| (room, begin.unwrap_or(Begin::Last(0))));
-                gap::open_at(&hub, rooms.collect()).await?
-            }
-            None => {
-                let count = rooms.iter().find_map(|(_, begin)| match begin {
-                    Some(Begin::Last(count)) => Some(*count as usize),
-                    _ => None,
-                });
-                let frontier = gap::frontier(&hub).await?;
-                let count = count.unwrap_or(0).min(PAGE_MESSAGES);
-                let (messages, cursor) = gap::latest(&hub, &names, count, frontier).await?;
-                return Ok(Read { messages, cursor, lost: Vec::new() });
-            }
-        };
-        let gap::Opened { mut gap, mut lost, frontier } = opened;
-        let messages = match gap.page().await {
-            Ok(messages) => messages,
-            Err(Torn::Refused(refusal)) => return Err(refusal),
-            Err(Torn::Lost) => {
-                lost = names.iter().map(|room| (room.clone(), Lost::Trimmed)).collect();
-                Vec::new()
-            }
-        };
-        let behind = match messages.last() {
-            Some(last) => gap::cursor_behind(&hub, &names, last).await?,
-            None => None,
-        };
-        // What has no log is not read, but waits.
-        lost.retain(|(_, reason)| *reason != Lost::NoLog);
-        let cursor = match (behind, cursor) {
-            (Some(behind), _) => behind,
-            (None, Some(cursor)) if lost.is_empty() => Cursor { seq: frontier.last, ..cursor },
-            (None, _) => gap::latest(&hub, &names, 0, frontier).await?.1,
-        };
-        Ok(Read { messages, cursor, lost })
+        let Some(cursor) = cursor else { return fetch(hub, None, rooms).await.map(Arc::new) };
+        let frontier = gap::frontier(&hub).await?;
+        let names = rooms.iter().map(|(room, _)| room.clone()).collect();
+        let question = Question { rooms: names, cursor, frontier };
+        readings.get(question, fetch(hub, Some(cursor), rooms)).await
     })
+}
+
+async fn fetch(
+    hub: Arc<Hub>,
+    cursor: Option<Cursor>,
+    rooms: Vec<(RoomName, Option<Begin>)>,
+) -> Result<Read, Refusal> {
+    let names: Vec<_> = rooms.iter().map(|(room, _)| room.clone()).collect();
+    let since = rooms.iter().any(|(_, begin)| matches!(begin, Some(Begin::Since(_))));
+    let opened = match cursor {
+        Some(cursor) => gap::open(&hub, names.clone(), cursor).await?,
+        None if since => {
+            let rooms = rooms.into_iter().map(|(room, begin)| (room, begin.unwrap_or(Begin::Last(0))));
+            gap::open_at(&hub, rooms.collect()).await?
+        }
+        None => {
+            let count = rooms.iter().find_map(|(_, begin)| match begin {
+                Some(Begin::Last(count)) => Some(*count as usize),
+                _ => None,
+            });
+            let frontier = gap::frontier(&hub).await?;
+            let count = count.unwrap_or(0).min(PAGE_MESSAGES);
+            let (messages, cursor) = gap::latest(&hub, &names, count, frontier).await?;
+            return Ok(Read { messages: write_all(&messages), cursor, lost: Vec::new() });
+        }
+    };
+    let gap::Opened { mut gap, mut lost, frontier } = opened;
+    let messages = match gap.page().await {
+        Ok(messages) => messages,
+        Err(Torn::Refused(refusal)) => return Err(refusal),
+        Err(Torn::Lost) => {
+            lost = names.iter().map(|room| (room.clone(), Lost::Trimmed)).collect();
+            Vec::new()
+        }
+    };
+    let behind = match messages.last() {
+        Some(last) => gap::cursor_behind(&hub, &names, last).await?,
+        None => None,
+    };
+    // What has no log is not read, but waits.
+    lost.retain(|(_, reason)| *reason != Lost::NoLog);
+    let cursor = match (behind, cursor) {
+        (Some(behind), _) => behind,
+        (None, Some(cursor)) if lost.is_empty() => Cursor { seq: frontier.last, ..cursor },
+        (None, _) => gap::latest(&hub, &names, 0, frontier).await?.1,
+    };
+    Ok(Read { messages: write_all(&messages), cursor, lost })
+}
+
+fn write_all(messages: &[Arc<Publication>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for message in messages {
+        encode::entry(&mut out, &entry(message));
+        out.push(b',');
+    }
+    out
 }
 
 /// The batches of this session that a request shows to have arrived.
@@ -379,7 +393,7 @@ impl Conversation for Poller {
         for held in &mut self.held {
             match held.reading {
                 Some(_) => held.again = true,
-                None => held.reading = Some(read(&self.chat.hub, &held.wish)),
+                None => held.reading = Some(read(&self.chat, &held.wish)),
             }
         }
         self.advance(cx);
