@@ -88,34 +88,15 @@ impl Client {
     }
 
     pub(crate) fn raw_limit(target: &'static str) -> Self {
-        Client {
-            target,
-            visas: Vec::new(),
-            listens: Listens::WebSocket,
-            speaks: Speaks::Raw,
-            numbered: false,
-        }
+        Client { numbered: false, ..Self::raw(target) }
     }
 
     pub(crate) fn native(target: &'static str, room: &'static str) -> Self {
-        Client {
-            target,
-            visas: Vec::new(),
-            listens: Listens::WebSocket,
-            speaks: Speaks::Native { room },
-            numbered: true,
-        }
+        Client { speaks: Speaks::Native { room }, ..Self::raw(target) }
     }
 
     pub(crate) fn socket_io(event: &'static str) -> Self {
-        let target = "/socket.io/?EIO=4&transport=websocket";
-        Client {
-            target,
-            visas: Vec::new(),
-            listens: Listens::WebSocket,
-            speaks: Speaks::SocketIo { event },
-            numbered: true,
-        }
+        Client { speaks: Speaks::SocketIo { event }, ..Self::raw("/socket.io/?EIO=4&transport=websocket") }
     }
 
     /// The same client, but all connections except the first poll there.
@@ -213,6 +194,17 @@ mod tests {
         assert_eq!(client.step(br#"{"type":"joined","room":"live:bench"}"#), Step::Ready);
         assert_eq!(client.step(br#"{"type":"error","code":"rate_limited"}"#), Step::Refused);
         assert_eq!(Client::native("/ws", "").step(br#"{"type":"welcome"}"#), Step::Ready);
+    }
+
+    #[test]
+    fn whoever_was_here_comes_back_with_its_token_and_its_last_position() {
+        let mut visa = Visa::default();
+        visa.note_token(br#"{"type":"welcome","token":"g1.secret","protocol":1}"#);
+        visa.note_pos(br#"{"type":"joined","pos":"e.3.X","messages":[{"pos":"e.1.A"},{"pos":"e.2.B"}]}"#);
+        let client = Client::native("/ws?name=c{n}&room=bench", "bench").returning(vec![visa]);
+        let request = String::from_utf8(client.request("a", 0)).unwrap();
+        assert!(request.starts_with("GET /ws?name=c0&room=bench&since=e.2.B HTTP/1.1\r\n"), "{request}");
+        assert!(request.contains("\r\nAuthorization: Bearer g1.secret\r\n"), "{request}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::clients::Client;
 use crate::contestant::{Contestant, Turn};
 use crate::histogram::Histogram;
-use crate::machine::{Machine, fsync_time};
+use crate::machine::Machine;
 use crate::options::{Options, USAGE};
 use crate::peers::{self, Bench, Peer};
 use crate::report::{self, Row, Spread, Target};
@@ -27,10 +27,6 @@ pub(crate) const PUBLICATION: usize = 128;
 const ECHO: usize = 64;
 const ECHO_CONNECTIONS: usize = 100;
 
-/// Publications in flight when durable publishing is measured, and their size.
-const DURABLE_IN_FLIGHT: usize = 256;
-const DURABLE_BYTES: usize = 256;
-
 /// Before the first turn of each server: caches, branch predictors, JIT compilers.
 const WARM_UP: Duration = Duration::from_millis(300);
 
@@ -45,8 +41,8 @@ const SCENARIOS: &[Scenario] = &[
     ("rate-200", "latency at 200 publications a second", |bench, peer| {
         run_rate(bench, peer, "rate-200", 200.0)
     }),
-    ("durable-fanout", "fan-out of a durable room beside a live one", durable_fan_out),
-    ("durable-publish", "publications on the disk, 256 in flight", durable_publish),
+    ("durable-fanout", "fan-out of a durable room beside a live one", durable::fan_out),
+    ("durable-publish", "publications on the disk, 256 in flight", durable::publish),
     ("socketio-fanout-1", "Socket.IO fan-out, one in flight", |bench, peer| {
         socketio::fan_out(bench, peer, 1)
     }),
@@ -312,46 +308,6 @@ fn run_rate(bench: &Bench, peer: &Peer, name: &'static str, per_second: f64) -> 
     row.columns.push(("ms p50 / p99 / max", milliseconds(&latency[1])));
     row.columns.push(("ms of the raw limit", milliseconds(&latency[0])));
     Ok(vec![row])
-}
-
-fn durable_fan_out(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
-    if peer.name != "parlor" {
-        return Ok(Vec::new());
-    }
-    let subscribers = bench.options.subscribers;
-    let durable = peers::parlor_durable();
-    let mut contestants = vec![
-        contestant(bench, peer, peer.fanout.as_ref(), subscribers)?,
-        contestant(bench, &durable, durable.fanout.as_ref(), subscribers)?,
-    ];
-    let turns = duel(bench, &mut contestants, |c, length| fanout::turn(c, 8, PUBLICATION, length))?;
-    // No dearer, within what the host's noise leaves of two equal programs.
-    let target = Some(Target::AtMost(1.10));
-    Ok(vec![Row { target, ..row("durable-fanout", &contestants, &turns, 0, "deliveries/s") }])
-}
-
-fn durable_publish(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
-    if peer.name != "parlor" {
-        return Ok(Vec::new());
-    }
-    let subject = peers::parlor_durable();
-    let mut contestants = [contestant(bench, &subject, subject.fanout.as_ref(), durable::PUBLISHERS)?];
-    let fsync = fsync_time(&bench.scratch)?;
-    let turns = duel(bench, &mut contestants, |c, length| {
-        durable::turn(c, DURABLE_IN_FLIGHT, DURABLE_BYTES, length)
-    })?;
-    let mut columns = report::columns(&turns[0], "publications/s");
-    columns.push(("us an fsync", fsync.as_micros().to_string()));
-    Ok(vec![Row {
-        scenario: "durable-publish",
-        server: subject.name.into(),
-        bound: "1,000 publications/s".into(),
-        ratio: Spread::of(turns[0].iter().map(|turn| turn.rate() / 1e3)),
-        // Only where an fsync takes a millisecond at most.
-        target: (fsync <= Duration::from_millis(1)).then_some(Target::AtLeast(20.0)),
-        columns,
-        raw: report::raw_turns(&turns[0]),
-    }])
 }
 
 fn two_workers(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
