@@ -11,6 +11,7 @@ use parlor_proto::sse;
 use parlor_proto::ws::Kind;
 use parlor_proto::ws::frame::{self, Opcode};
 
+use crate::deflate;
 use crate::mailbox::{ReadNotice, ReadPlace};
 use crate::presence::PresenceChange;
 use crate::publication::{Author, Form, Publication};
@@ -51,16 +52,29 @@ pub enum WireFormat {
     Fetched = 14,
     /// No bytes: the connection only learns that something was published.
     Bell = 15,
+    /// `Native` for a WebSocket that agreed on compression: what is published is compressed where that is worth it.
+    NativeDeflated = 16,
 }
 
-const FORMATS: usize = 16;
+const FORMATS: usize = 17;
 
 impl WireFormat {
     /// For pages of one room's log: a place in them would turn back the place that the client has in all its rooms.
     pub(crate) fn replayed(self) -> WireFormat {
         match self {
             WireFormat::SocketIoNativeOffset => WireFormat::SocketIoNative,
+            // A page is read for one subscriber, who would be compressed for alone.
+            WireFormat::NativeDeflated => WireFormat::Native,
             other => other.catching_up(),
+        }
+    }
+
+    /// The same with what is published compressed, for whoever takes frames that others share
+    /// ([`Agreement::takes_shared`](parlor_proto::ws::deflate::Agreement::takes_shared)). Only the native protocol has it.
+    pub fn deflated(self) -> WireFormat {
+        match self {
+            WireFormat::Native => WireFormat::NativeDeflated,
+            other => other,
         }
     }
 
@@ -93,6 +107,9 @@ impl Encodings {
 /// The frames of one publication of the store with this life.
 pub(crate) fn publication(publication: &Publication, format: WireFormat, life: u64) -> Bytes {
     let encode = || match format {
+        WireFormat::NativeDeflated => {
+            deflate::deflated(self::publication(publication, WireFormat::Native, life))
+        }
         WireFormat::Native => in_frame(|out| native::entry(out, &entry(publication))),
         WireFormat::Sse => {
             let cursor = publication.place.map(|place| Cursor { life, seq: place.seq, id: publication.id });

@@ -9,6 +9,7 @@
 
 pub mod command;
 pub mod connection;
+mod deflate;
 mod deliver;
 pub mod encode;
 pub mod engine;

@@ -23,8 +23,8 @@ use parlor_hub::{Author, ConnectionId};
 use parlor_proto::codes::{Code, Refusal};
 use parlor_proto::engineio::Revision;
 use parlor_proto::limits::{
-    CLOSE_TIMEOUT, HEAD_TIMEOUT, HEADERS, HEADERS_BYTES, MEMORY_RETRY, PING_INTERVAL, PONG_TIMEOUT,
-    REQUEST_LINE,
+    CLOSE_TIMEOUT, COMPRESS_FROM, HEAD_TIMEOUT, HEADERS, HEADERS_BYTES, MEMORY_RETRY, PING_INTERVAL,
+    PONG_TIMEOUT, REQUEST_LINE,
 };
 use parlor_proto::ws::handshake::{self, Rejection};
 use parlor_proto::ws::{self, deflate};
@@ -359,10 +359,11 @@ pub(crate) async fn open(
         let taken = attach(request, way, accepted.protocols.clone(), revision).await?;
         protocol = taken.0.protocol;
         agreement = route.deflate.and_then(|settings| deflate::accept(&accepted.deflate, &settings));
+        let shares = agreement.is_some_and(deflate::Agreement::takes_shared);
         opened = Some(Unattached {
             conversation: taken.0.conversation,
             author: taken.0.author,
-            format: route.format,
+            format: if shares { route.format.deflated() } else { route.format },
             admitted: taken.1,
             config: config(route, None),
         });
@@ -440,6 +441,11 @@ pub(crate) fn config(route: Route, deflate: Option<deflate::Agreement>) -> ws::C
         max_fragments: route.max_fragments,
         close_timeout: CLOSE_TIMEOUT,
         deflate,
+        compress_from: match route.format {
+            // What is published is compressed for all at once. Replies may hold the words of several people, and never are.
+            WireFormat::Native => usize::MAX,
+            _ => COMPRESS_FROM,
+        },
         ..ws::Config::default()
     }
 }

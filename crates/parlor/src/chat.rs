@@ -29,6 +29,7 @@ use parlor_net::{Http, Opened, Opening, Route, Stream};
 use parlor_proto::codes::{CloseCode, Code, Refusal};
 use parlor_proto::limits::{CONNECTIONS_PER_USER, FRAGMENTS, NATIVE_MESSAGE, ROOMS_PER_CONNECTION};
 use parlor_proto::name::{RoomName, UserName};
+use parlor_proto::ws::deflate;
 
 use accounts::Accounts;
 use native::{Native, Refused, Wire};
@@ -42,19 +43,21 @@ pub(crate) struct Chat {
     readings: Arc<Readings>,
     /// How long a client of Socket.IO may be away and still be recovered; `None`: not at all.
     recovery: Option<Duration>,
+    /// Whether compression is agreed to at `/ws`.
+    compression: bool,
 }
 
 impl Chat {
-    pub(crate) fn new(hub: Arc<Hub>, recovery: Option<Duration>) -> Chat {
+    pub(crate) fn new(hub: Arc<Hub>, recovery: Option<Duration>, compression: bool) -> Chat {
         let accounts = Arc::new(Accounts::new(Arc::clone(hub.engine())));
-        Chat { hub, accounts, readings: Arc::default(), recovery }
+        Chat { hub, accounts, readings: Arc::default(), recovery, compression }
     }
 
     /// Where it is spoken with, Socket.IO apart.
     pub(crate) const PATHS: [&str; 5] = ["/ws", "/sse", "/stream", POLL, SEND];
 
     /// What is spoken at a path of the chat, Socket.IO apart.
-    pub(crate) fn route(path: &str) -> Option<Route> {
+    pub(crate) fn route(&self, path: &str) -> Option<Route> {
         let (format, http) = match path {
             "/ws" => (WireFormat::Native, None),
             "/sse" => (WireFormat::SsePlain, Some(Http::Stream(Stream::Events))),
@@ -66,7 +69,7 @@ impl Chat {
         Some(Route {
             max_message: NATIVE_MESSAGE,
             max_fragments: FRAGMENTS as u32,
-            deflate: None,
+            deflate: (self.compression && http.is_none()).then(deflate::Settings::default),
             format,
             engine_io: None,
             http,

@@ -44,6 +44,9 @@ pub const FRAGMENTS: usize = 1024;
 /// The longest message that a raw WebSocket route may ask for.
 pub const RAW_MESSAGE_MAX: usize = 16 * 1024 * 1024;
 
+/// Messages shorter than this are not compressed where compression is on: deflate gains little on them.
+pub const COMPRESS_FROM: usize = 1024;
+
 /// An event name: it is stored with every publication and repeated in every frame.
 pub const EVENT: usize = 128;
 

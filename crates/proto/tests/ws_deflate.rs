@@ -76,6 +76,33 @@ fn what_is_sent_is_what_the_rfc_shows() {
 }
 
 #[test]
+fn what_one_compressor_makes_is_for_all_who_take_it() {
+    let mut shared = Compressor::shared();
+    for _ in 0..2 {
+        let mut hello = Vec::new();
+        shared.compress(b"Hello", &mut hello);
+        assert_eq!(hello, b"\xf2\x48\xcd\xc9\xc9\x07\x00", "refers to nothing before it");
+    }
+    let text = prose(64 * 1024);
+    let mut compressed = Vec::new();
+    shared.compress(text.as_bytes(), &mut compressed);
+    let mut frame = Vec::new();
+    frame::write_header(&mut frame, true, true, frame::Opcode::Text, compressed.len());
+    frame.extend(compressed);
+    for (fresh, bits, takes) in [(true, 15, true), (true, 12, true), (true, 11, false), (false, 15, false)] {
+        let agreement = Agreement {
+            server_no_context_takeover: fresh,
+            server_max_window_bits: bits,
+            ..Agreement::default()
+        };
+        assert_eq!(agreement.takes_shared(), takes, "{agreement}");
+        if takes {
+            assert_eq!(Peer::new(Role::Client, &config(agreement)).receive(&frame), [self::text(&text)]);
+        }
+    }
+}
+
+#[test]
 fn short_messages_are_not_compressed() {
     let mut server =
         Peer::new(Role::Server, &Config { deflate: Some(Agreement::default()), ..Config::default() });

@@ -45,6 +45,9 @@ pub(crate) fn serve(settings: &Settings) -> Result<()> {
     if let Some(window) = settings.recovery {
         server.recover_chat(window);
     }
+    if settings.compression {
+        server.compress_chat();
+    }
     if let Some(workers) = settings.workers {
         server.workers(workers);
     }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::deflate::Agreement;
+use super::deflate::{self, Agreement};
+use crate::limits::COMPRESS_FROM;
 
 /// Limits and choices of one connection; copied into it.
 #[derive(Clone, Copy, Debug)]
@@ -34,9 +35,8 @@ impl Default for Config {
             // As long as the opening handshake may take, and as websockets for Python has it.
             close_timeout: Duration::from_secs(10),
             deflate: None,
-            compress_from: 1024,
-            // zlib's own default is 6; 3 costs half the time for a few percent in size.
-            compress_level: 3,
+            compress_from: COMPRESS_FROM,
+            compress_level: deflate::LEVEL,
             mask_seed: [0; 16],
         }
     }

@@ -204,7 +204,7 @@ mod tests {
             ),
             (
                 "[server]\nlisten = \"a\"",
-                "parlor.toml: there is no setting server; there are listen, data, engine, origin, public_url, trusted_proxies, forwarded_in, tls_certificate, tls_key, recovery, drop_oldest, latest_only, workers, memory, no_limits, log",
+                "parlor.toml: there is no setting server; there are listen, data, engine, origin, public_url, trusted_proxies, forwarded_in, tls_certificate, tls_key, recovery, compression, drop_oldest, latest_only, workers, memory, no_limits, log",
             ),
             (
                 "workers = \"4\"",

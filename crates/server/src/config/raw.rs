@@ -100,6 +100,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         help: "Seconds for which a Socket.IO client may be away and is then given what it missed (connection state recovery); off if it is not given, because it adds an argument to every event",
     },
     Setting {
+        name: "compression",
+        kind: Kind::Switch,
+        default: "false",
+        example: "compression = true",
+        help: "Agree to permessage-deflate with clients of /ws that offer it, as browsers do. A message of 1 KB or more is compressed once for all of them; short ones gain nothing, and each one costs CPU, so it is off",
+    },
+    Setting {
         name: "drop_oldest",
         kind: Kind::List,
         default: "[]",

@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) tls: Option<Tls>,
     /// How long a client of Socket.IO may be away and still be recovered. `None`: not at all.
     pub(crate) recovery: Option<Duration>,
+    /// Whether WebSockets of the chat may be compressed.
+    pub(crate) compression: bool,
     /// Which rooms drop messages for slow readers.
     pub(crate) overflows: Overflows,
     /// `None`: one per core.
@@ -76,6 +78,7 @@ impl Settings {
                 let seconds = text.parse().ok().filter(|number| (1..=MAX_RECOVERY).contains(number))?;
                 Some(Duration::from_secs(seconds))
             })?,
+            compression: value("compression").parse("is neither true nor false", switch)?,
             overflows: overflows(&value("drop_oldest"), &value("latest_only"))?,
             workers: value("workers").optional("is no number from 1 to 1024", |text| {
                 text.parse().ok().filter(|number| (1..=MAX_WORKERS).contains(number))
@@ -245,6 +248,7 @@ mod tests {
         assert_eq!(networks, ["10.0.0.0/8".parse().unwrap()]);
         assert_eq!(with("forwarded_in", "Forwarded").unwrap().proxies.header, ForwardedIn::Forwarded);
         assert_eq!(with("recovery", "120").unwrap().recovery, Some(Duration::from_secs(120)));
+        assert!(with("compression", "on").unwrap().compression);
         let ticks = with("latest_only", "ticks:*").unwrap().overflows;
         assert_eq!(ticks.of("ticks:gold"), Overflow::LatestOnly);
         assert_eq!(with("workers", "3").unwrap().workers, Some(3));

@@ -188,6 +188,7 @@ async fn all<T: 'static>(mut clients: JoinSet<T>) -> Vec<T> {
 
 /// Readers join `memory:talk` and read everything; says `heard` when each has all messages, in order.
 async fn readers(server: SocketAddr, count: usize, messages: u64) {
+    #[expect(clippy::async_yields_async, reason = "only the opening has to wait for its turn")]
     let clients = begin(count, move |index| async move {
         let mut client = Client::open(server, index, None, "/ws?room=memory:talk".to_owned()).await;
         // Not when all are there: until then it would answer no ping.

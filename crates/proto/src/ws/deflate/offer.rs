@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Agreement, MAX_BITS, MIN_BITS, NAME};
+use super::{Agreement, MAX_BITS, MIN_BITS, NAME, SHARED_BITS};
 
 /// One element of a client's `Sec-WebSocket-Extensions` that offers permessage-deflate. Displayed, it is that element.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Default for Settings {
         Settings {
             server_no_context_takeover: true,
             client_no_context_takeover: true,
-            server_max_window_bits: 12,
+            server_max_window_bits: SHARED_BITS,
             client_max_window_bits: 12,
         }
     }
