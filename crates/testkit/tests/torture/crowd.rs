@@ -1,6 +1,6 @@
 //! The crowd: those who follow in every way, and those who write, while trouble is made, and until all is well again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -166,15 +166,13 @@ impl Noted {
             self.given_up,
             self.recovered
         );
-        // A run on real machines does not come again from its seed: what led there is shown.
-        for fault in faults.iter().take(3) {
+        // A run on real machines does not come again from its seed: what led to the first of each rule is shown.
+        let mut rules = BTreeSet::new();
+        for fault in faults.iter().filter(|fault| rules.insert(fault.rule)) {
             let Some(log) = self.logs.iter().find(|log| log.who == fault.who) else { continue };
             println!("{fault}");
-            for (number, note) in
-                log.notes.iter().enumerate().take(fault.note + 4).skip(fault.note.saturating_sub(12))
-            {
-                println!("    {number}: {note:?}");
-            }
+            let near = log.notes.iter().enumerate().take(fault.note + 4).skip(fault.note.saturating_sub(12));
+            near.for_each(|(number, note)| println!("    {number}: {note:?}"));
         }
         let all: Vec<String> = faults.iter().take(20).map(ToString::to_string).collect();
         assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), all.join("\n"));
