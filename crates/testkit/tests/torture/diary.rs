@@ -73,7 +73,7 @@ impl Diary {
             None => Outcome::Fresh,
             Some(true) => Outcome::Recovered,
             Some(false) => match object["reason"].as_str().unwrap_or_default() {
-                reason if self.by_cursor => self.cursor_lost(reason),
+                reason if self.by_cursor => Diary::cursor_lost(reason),
                 reason => Outcome::Lost(reason.to_owned()),
             },
         };
@@ -83,11 +83,12 @@ impl Diary {
         self.note(Note::Joined { room, since, head, outcome });
     }
 
-    /// What the loss of a cursor says of one room. A cursor is of one life of the whole store, and a node may have given
-    /// it out while it did not know yet that the store was emptied: then it is void though the room has not lost anything.
-    pub(crate) fn cursor_lost(&self, reason: &str) -> Outcome {
+    /// What the loss of a cursor says of one room: a cursor is one place in the whole store, so it may be void though this
+    /// room has lost nothing, and a node may have given it out before it knew that the store was emptied. Whether such a
+    /// loss is true is for the simulation, where every cursor is known.
+    pub(crate) fn cursor_lost(reason: &str) -> Outcome {
         match reason {
-            "epoch_changed" if self.life > 0 => Outcome::Fresh,
+            "epoch_changed" | "diverged" => Outcome::Fresh,
             reason => Outcome::Lost(reason.to_owned()),
         }
     }

@@ -255,7 +255,7 @@ impl<'a> Follower<'a> {
                     // It was lost before, and nothing has come since: there is nothing to compare with.
                     (Some(_), None) => Outcome::Fresh,
                     (Some(reason), _) if first => Outcome::Lost(reason.to_owned()),
-                    (Some(reason), _) => self.diary.cursor_lost(reason),
+                    (Some(reason), _) => Diary::cursor_lost(reason),
                     (None, Some(_)) if first => Outcome::Recovered,
                     (None, _) if first => Outcome::Fresh,
                     _ => continue,
