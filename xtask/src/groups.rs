@@ -50,7 +50,7 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { name: "unit", reason: "unit, property, engine and cross-crate tests", minutes: 25, full_minutes: 30, quick: true, interop: false, run: run_unit },
     Group { name: "doc", reason: "the documentation builds without warnings", minutes: 4, full_minutes: 4, quick: false, interop: false, run: run_doc },
     Group { name: "kill", reason: "kill -9 loses nothing that was acknowledged", minutes: 30, full_minutes: 75, quick: false, interop: false, run: run_kill },
-    Group { name: "torture", reason: "every transport on a bad network, and ten thousand seeds of the hub in a world of its own", minutes: 15, full_minutes: 60, quick: false, interop: false, run: run_torture },
+    Group { name: "torture", reason: "every transport on a bad network, on one node and on two; ten thousand seeds of the hub in a world of its own", minutes: 15, full_minutes: 60, quick: false, interop: false, run: run_torture },
     Group { name: "redis", reason: "several nodes on a Redis, and on a Valkey, that is killed, paused and emptied", minutes: 12, full_minutes: 12, quick: false, interop: true, run: run_redis },
     Group { name: "fuzz", reason: "a minute of coverage-guided fuzzing", minutes: 20, full_minutes: 30, quick: false, interop: false, run: run_fuzz },
     Group { name: "conformance", reason: "Autobahn|Testsuite, both roles and the Rust client", minutes: 25, full_minutes: 90, quick: false, interop: true, run: run_conformance },
@@ -114,11 +114,28 @@ fn run_kill(cx: &Context, depth: Depth) -> Result<GroupResult> {
 fn run_torture(cx: &Context, depth: Depth) -> Result<GroupResult> {
     let parlor = cx.parlor_bin()?;
     let full = depth == Depth::Full;
+    let redis = redis_server(cx);
     let mut test = cx.release(&["test"]);
     test.args(["--test", "simulation", "--test", "torture", "--no-fail-fast"]).env("PARLOR_BIN", parlor);
+    if redis.is_ok() {
+        test.args(["--features", "parlor-testkit/redis-tests"]);
+    }
     test.env("PARLOR_SEEDS", if full { "100000" } else { "10000" });
-    test.env("PARLOR_TORTURE_SECONDS", if full { "900" } else { "60" });
-    cargo_counts(cx, test, "torture")
+    // Of each: one node, and two on a Redis.
+    test.env("PARLOR_TORTURE_SECONDS", if full { "600" } else { "40" });
+    let mut result = cargo_counts(cx, test, "torture")?;
+    if let Err(error) = redis {
+        result.add(GroupResult::skipped(format!("two nodes: cannot be installed: {error:#}")));
+    }
+    Ok(result)
+}
+
+/// Debian's, unless `REDIS_SERVER` names another one.
+fn redis_server(cx: &Context) -> Result<()> {
+    match std::env::var_os("REDIS_SERVER") {
+        Some(_) => Ok(()),
+        None => install::debian(cx, &[("redis-server", "redis-server")]),
+    }
 }
 
 fn run_redis(cx: &Context, _depth: Depth) -> Result<GroupResult> {
@@ -126,7 +143,7 @@ fn run_redis(cx: &Context, _depth: Depth) -> Result<GroupResult> {
     if let Some(named) = std::env::var_os("REDIS_SERVER") {
         return on_redis(cx, named.as_ref());
     }
-    let mut result = match install::debian(cx, &[("redis-server", "redis-server")]) {
+    let mut result = match redis_server(cx) {
         Ok(()) => on_redis(cx, Path::new("redis-server"))?,
         Err(error) => GroupResult::skipped(format!("Redis cannot be installed: {error:#}")),
     };

@@ -309,6 +309,27 @@ fn a_key_is_the_same_key_on_a_node_that_does_not_know_yet_that_redis_was_emptied
 }
 
 #[test]
+fn what_is_read_of_an_emptied_redis_is_not_taken_for_the_store_of_before() {
+    let redis = Redis::start(DURABLE);
+    let mut settings = Settings::parse(&redis.url()).expect("an address");
+    (settings.check, settings.patience) = (Duration::from_secs(3600), Duration::from_secs(20));
+    let late = Bench::new(Arc::new(RedisEngine::open(settings).expect("an engine")), ());
+    late.publish("room", STORED, "1");
+    let before = late.engine.life();
+    redis.ask(&["FLUSHALL"]);
+    let head = || wait(|done| late.engine.head(&RoomName::internal("room"), STORED, done));
+    let read = loop {
+        match head() {
+            Ok(head) => break head,
+            Err(refusal) => assert_eq!(refusal.code, Code::Unavailable),
+        }
+    };
+    assert_eq!(read.offset, 0);
+    // A cursor of before is of another life.
+    assert_ne!(late.engine.life(), before);
+}
+
+#[test]
 fn a_log_that_lost_its_end_gets_a_new_epoch() {
     let redis = Redis::start(DURABLE);
     let (here, there) = (node(&redis, &["room"]), node(&redis, &["room"]));

@@ -59,8 +59,9 @@ pub(super) fn read_log(
         limit.to_string(),
         PAGE_BYTES.to_string(),
         RESUME_MAX.to_string(),
+        entry::hex_of(shared.life.load(Ordering::Relaxed)),
     ];
-    let keys = vec![shared.names.meta(room), shared.names.stream(room)];
+    let keys = vec![shared.names.meta(room), shared.names.stream(room), shared.names.store()];
     (Verb::Script(Script::Read), keys, texts.map(String::into_bytes).to_vec())
 }
 

@@ -70,7 +70,10 @@ fn settle(log: &Log, lives: &[Truth], faults: &mut Vec<Fault>) -> Log {
                     stretch.fits.iter().copied().filter(|life| holds.contains(life)).collect();
                 if both.is_empty() && !holds.is_empty() && !stretch.fits.is_empty() {
                     let lives = (&stretch.fits, &holds);
-                    unsaid(number, format!("{data} at {at} in {room} is of another life than before: {lives:?}"));
+                    unsaid(
+                        number,
+                        format!("{data} at {at} in {room} is of another life than before: {lives:?}"),
+                    );
                     let next = Stretch { fits: holds, notes: Vec::new() };
                     std::mem::replace(stretch, next).end(&mut settled);
                 } else if !both.is_empty() {
@@ -89,7 +92,10 @@ fn settle(log: &Log, lives: &[Truth], faults: &mut Vec<Fault>) -> Log {
                 settled.notes[number].0 = last;
                 for (room, stretch) in &stretches {
                     if !stretch.fits.is_empty() && !stretch.fits.contains(&last) {
-                        unsaid(number, format!("it follows {room} in a life that is over: {:?}", stretch.fits));
+                        unsaid(
+                            number,
+                            format!("it follows {room} in a life that is over: {:?}", stretch.fits),
+                        );
                     }
                 }
             }

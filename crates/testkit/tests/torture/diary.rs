@@ -14,6 +14,8 @@ pub(crate) struct Diary {
     pub(crate) places: BTreeMap<String, Option<Position>>,
     /// The store's life when the connection, or the request, began.
     pub(crate) life: usize,
+    /// What the connection goes on from is a cursor.
+    pub(crate) by_cursor: bool,
     /// Somebody reads along.
     pub(crate) reader: Option<Sender<(Instant, Note)>>,
 }
@@ -21,7 +23,7 @@ pub(crate) struct Diary {
 impl Diary {
     pub(crate) fn new(who: String, rooms: &[&str]) -> Diary {
         let places = rooms.iter().map(|room| ((*room).to_owned(), None)).collect();
-        Diary { log: Log { who, notes: Vec::new() }, places, life: 0, reader: None }
+        Diary { log: Log { who, notes: Vec::new() }, places, life: 0, by_cursor: false, reader: None }
     }
 
     pub(crate) fn note(&mut self, note: Note) {
@@ -70,7 +72,10 @@ impl Diary {
         let outcome = match object["recovered"].as_bool() {
             None => Outcome::Fresh,
             Some(true) => Outcome::Recovered,
-            Some(false) => Outcome::Lost(object["reason"].as_str().unwrap_or_default().to_owned()),
+            Some(false) => match object["reason"].as_str().unwrap_or_default() {
+                reason if self.by_cursor => Diary::cursor_lost(reason),
+                reason => Outcome::Lost(reason.to_owned()),
+            },
         };
         if outcome != Outcome::Recovered {
             self.places.insert(room.clone(), head);
@@ -78,11 +83,29 @@ impl Diary {
         self.note(Note::Joined { room, since, head, outcome });
     }
 
+    /// What the loss of a cursor says of one room: a cursor is one place in the whole store, so it may be void though this
+    /// room has lost nothing, and a node may have given it out before it knew that the store was emptied. Whether such a
+    /// loss is true is for the simulation, where every cursor is known.
+    pub(crate) fn cursor_lost(reason: &str) -> Outcome {
+        match reason {
+            "epoch_changed" | "diverged" => Outcome::Fresh,
+            reason => Outcome::Lost(reason.to_owned()),
+        }
+    }
+
     /// The room is followed on from where it was, and nothing more was said.
-    pub(crate) fn goes_on(&mut self, room: &str) {
-        let since = self.place(room);
+    pub(crate) fn goes_on(&mut self, room: &str, since: Option<Position>) {
         let outcome = if since.is_some() { Outcome::Recovered } else { Outcome::Fresh };
         self.note(Note::Joined { room: room.to_owned(), since, head: None, outcome });
+    }
+
+    /// The first message of a room behind a cursor. That is a place in the whole store: the log may go by another name by
+    /// now, if it is the same up to there.
+    pub(crate) fn goes_on_with(&mut self, object: &Value) {
+        let room = object["room"].as_str().expect("a room").to_owned();
+        let epoch = position(object).map(|at| at.epoch);
+        let since = self.place(&room).map(|since| Position { epoch: epoch.unwrap_or(since.epoch), ..since });
+        self.goes_on(&room, since);
     }
 
     pub(crate) fn message(&mut self, object: &Value) {

@@ -13,7 +13,7 @@ use parlor_testkit::torture::{Note, Outcome};
 use serde_json::{Value, json};
 
 use self::socketio::Back;
-use super::diary::Diary;
+use super::diary::{Diary, position};
 use super::line::{Line, Quiet, ask};
 use super::network::Network;
 
@@ -100,6 +100,7 @@ impl<'a> Follower<'a> {
     /// Where what begins now goes.
     fn somewhere(&mut self) -> SocketAddr {
         self.diary.life = self.network.life();
+        self.diary.by_cursor = false;
         match self.straight {
             Some(node) => self.network.straight(node),
             None => self.network.somewhere(&mut self.dice),
@@ -168,6 +169,7 @@ impl<'a> Follower<'a> {
             }
         }
         let by_id = !headers.is_empty();
+        self.diary.by_cursor = by_id;
         let (mut line, head) = Line::ask(address, "GET", &target, &headers, "")?;
         if !head.starts_with("HTTP/1.1 200") {
             return None;
@@ -211,7 +213,7 @@ impl<'a> Follower<'a> {
                 && begun.insert(room.to_owned())
                 && object["type"] == "message"
             {
-                self.diary.goes_on(room);
+                self.diary.goes_on_with(&object);
             }
             let places = self.diary.places.clone();
             self.diary.hear(&object, |room| places.get(room).copied().flatten())?;
@@ -250,7 +252,10 @@ impl<'a> Follower<'a> {
                 let lost = answer["lost"][room].as_str();
                 let since = if first { *asked } else { self.diary.place(room) };
                 let outcome = match (lost, since) {
-                    (Some(reason), _) => Outcome::Lost(reason.to_owned()),
+                    // It was lost before, and nothing has come since: there is nothing to compare with.
+                    (Some(_), None) => Outcome::Fresh,
+                    (Some(reason), _) if first => Outcome::Lost(reason.to_owned()),
+                    (Some(reason), _) => Diary::cursor_lost(reason),
                     (None, Some(_)) if first => Outcome::Recovered,
                     (None, _) if first => Outcome::Fresh,
                     _ => continue,
@@ -261,7 +266,20 @@ impl<'a> Follower<'a> {
                 self.diary.note(Note::Joined { room: room.to_owned(), since, head: None, outcome });
             }
             let messages = answer["messages"].as_array().cloned().unwrap_or_default();
-            messages.iter().for_each(|message| self.diary.message(message));
+            if messages.is_empty() && !first && self.diary.places.values().any(Option::is_none) {
+                // Where a room stands that was lost is said by its next message, and perhaps there is none.
+                return None;
+            }
+            for message in &messages {
+                let before = message["room"].as_str().and_then(|room| self.diary.place(room));
+                if !first
+                    && before
+                        .is_some_and(|before| position(message).is_some_and(|at| at.epoch != before.epoch))
+                {
+                    self.diary.goes_on_with(message);
+                }
+                self.diary.message(message);
+            }
         }
         Some(())
     }

@@ -14,7 +14,11 @@ mod publish;
 #[cfg(feature = "redis-tests")]
 mod witness;
 
+use std::sync::Mutex;
 use std::time::Duration;
+
+/// One at a time: what is promised in seconds is measured.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// How long trouble is made: once to see that it works, long for a release.
 fn duration() -> Duration {

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,18 +12,18 @@ use parlor_engines::RedisEngine;
 use parlor_engines::redis::Settings;
 use parlor_testkit::dice::Dice;
 use parlor_testkit::process::Process;
-use parlor_testkit::redis::{Backup, DURABLE, Redis};
+use parlor_testkit::redis::{Backup, Redis};
 use parlor_testkit::server::{binary, serve_with};
 use parlor_testkit::torture::{Log, Note, Truth, check_from, read_engine};
 use serde_json::{Value, json};
 
 use super::crowd::Crowd;
 use super::diary::{Diary, position};
-use super::duration;
 use super::follow::{Follower, Way};
 use super::line::ask;
 use super::network::Network;
 use super::witness::Witness;
+use super::{ALONE, duration};
 
 const ROOMS: [&str; 3] = ["a", "b", "c"];
 
@@ -32,6 +33,9 @@ const REFUSED: Duration = Duration::from_secs(1);
 const CAUGHT_UP: Duration = Duration::from_secs(5);
 /// Everybody is told of what Redis has lost so long after it is there.
 const TOLD: Duration = Duration::from_secs(10);
+
+/// Everything is synced before it is answered; each store that was emptied stays in a database of its own.
+const REDIS: [&str; 6] = ["--appendonly", "yes", "--appendfsync", "always", "--databases", "1024"];
 
 /// What is done.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +75,8 @@ struct Cluster<'a> {
     copy_of: Option<usize>,
     /// What was published here to see it arrive.
     marks: Log,
+    /// Publishes that were to be refused.
+    asked: usize,
     refused: Duration,
     caught_up: Duration,
     told: Duration,
@@ -82,9 +88,10 @@ fn start(binary: &Path, data: &Path, redis: &Redis) -> (Process, std::net::Socke
 
 #[test]
 fn two_nodes_keep_every_promise_while_everything_goes_wrong() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (binary, dir) = (binary(), tempfile::tempdir().unwrap());
     let mut dice = Dice::printed("torture of two nodes");
-    let redis = Redis::start(&[DURABLE, &["--databases", "128"]].concat());
+    let redis = Redis::start(&REDIS);
     let data = [dir.path().join("1"), dir.path().join("2")];
     let first = start(&binary, &data[0], &redis);
     fs::create_dir(&data[1]).unwrap();
@@ -107,6 +114,7 @@ fn two_nodes_keep_every_promise_while_everything_goes_wrong() {
         over: Vec::new(),
         copy_of: None,
         marks: Log { who: "marks".to_owned(), notes: Vec::new() },
+        asked: 0,
         refused: Duration::ZERO,
         caught_up: Duration::ZERO,
         told: Duration::ZERO,
@@ -131,6 +139,7 @@ fn two_nodes_keep_every_promise_while_everything_goes_wrong() {
         let _ending = Ending(&is_over);
         let mut noted = crowd.endure(&mut dice, |dice| {
             // Everybody has come and somebody has written.
+            cluster.witnesses.iter_mut().for_each(Witness::wait_until_in);
             cluster.see_marks(Instant::now());
             let end = Instant::now() + duration();
             // Once each, and then as it comes.
@@ -263,8 +272,10 @@ impl Cluster<'_> {
     fn is_refused(&mut self) {
         let mut best = Duration::MAX;
         for n in 0..3 {
+            self.asked += 1;
             let begun = Instant::now();
-            let answer = self.publish(n % 2, "a", &format!("away {n} {begun:?}")).expect("the node is there");
+            let answer =
+                self.publish(n % 2, "a", &format!("away-{}", self.asked)).expect("the node is there");
             assert_eq!(answer["code"], "unavailable", "{answer}");
             assert!(answer["retry_after"].as_u64().is_some(), "{answer}");
             best = best.min(begun.elapsed());
@@ -281,7 +292,7 @@ impl Cluster<'_> {
     fn see_marks(&mut self, back: Instant) {
         let number = self.marks.notes.len();
         for (n, room) in ROOMS.into_iter().enumerate() {
-            let data = format!("mark {}", number + n);
+            let data = format!("mark-{}", number + n);
             let at = loop {
                 let life = self.network.life();
                 let answer = self.publish(n % 2, room, &data);
@@ -295,10 +306,12 @@ impl Cluster<'_> {
         }
         for witness in &mut self.witnesses {
             for n in 0..ROOMS.len() {
-                let mark = json!(format!("mark {}", number + n)).to_string();
-                let at = witness.wait_for(&mark, back, |note| {
-                    matches!(note, Note::Message { data, .. } if *data == mark)
-                });
+                let mark = json!(format!("mark-{}", number + n)).to_string();
+                let at = witness.wait_for(
+                    &mark,
+                    back,
+                    |note| matches!(note, Note::Message { data, .. } if *data == mark),
+                );
                 let after = at - back;
                 assert!(after < CAUGHT_UP, "caught up after {after:?}");
                 self.caught_up = self.caught_up.max(after);
@@ -333,7 +346,7 @@ impl Cluster<'_> {
             let mut truth = match held {
                 Held::Read(truth) => truth,
                 Held::Files(files) => {
-                    let redis = Redis::start_on(&files, &[DURABLE, &["--databases", "128"]].concat());
+                    let redis = Redis::start_on(&files, &REDIS);
                     read(&redis.url())
                 }
             };

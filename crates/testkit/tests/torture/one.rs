@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::PoisonError;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,8 @@ use parlor_testkit::server::{binary, serve_with};
 use parlor_testkit::torture::{Truth, check_from, read_store};
 
 use super::crowd::Crowd;
-use super::duration;
 use super::network::Network;
+use super::{ALONE, duration};
 
 /// Rooms whose messages last, and one that forgets with its process.
 const LASTING: [&str; 3] = ["a", "b", "c"];
@@ -27,6 +28,7 @@ enum Deed {
 
 #[test]
 fn every_transport_keeps_every_promise_while_everything_goes_wrong() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (binary, dir) = (binary(), tempfile::tempdir().unwrap());
     let mut dice = Dice::printed("torture");
     let (data, copy) = (dir.path().join("data"), dir.path().join("copy"));

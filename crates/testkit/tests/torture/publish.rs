@@ -49,7 +49,13 @@ pub(crate) enum Wrote {
 }
 
 impl<'a> Publisher<'a> {
-    pub(crate) fn new(who: String, way: Way, network: &'a Network, dice: Dice, api_key: &str) -> Publisher<'a> {
+    pub(crate) fn new(
+        who: String,
+        way: Way,
+        network: &'a Network,
+        dice: Dice,
+        api_key: &str,
+    ) -> Publisher<'a> {
         let secret = matches!(way, Way::Api).then(|| api_key.to_owned());
         let log = Log { who, notes: Vec::new() };
         Publisher { log, way, network, dice, secret, since: 0, names: 0, peer: None, n: 0 }

@@ -1,5 +1,6 @@
 //! Witnesses: they follow every room at one node on a good line, and what they are told is read while it happens.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -39,8 +40,12 @@ impl Witness {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let since = self.told.iter().rposition(|(_, note)| matches!(note, Note::Cut { .. }));
-            let behind = &self.told[since.map_or(0, |cut| cut + 1)..];
-            if behind.iter().filter(|(_, note)| matches!(note, Note::Joined { .. })).count() >= self.rooms {
+            let room = |(_, note)| match note {
+                Note::Joined { room, .. } => Some(room),
+                _ => None,
+            };
+            let rooms = self.told[since.map_or(0, |cut| cut + 1)..].iter().cloned().filter_map(room);
+            if rooms.collect::<BTreeSet<_>>().len() == self.rooms {
                 return;
             }
             assert!(Instant::now() < deadline, "{} does not come in", self.name);

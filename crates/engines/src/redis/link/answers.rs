@@ -44,6 +44,10 @@ impl Link {
             }
             Pending::Pass { publication, done } => self.passed(publication, done, &value),
             Pending::Ask(ask) => match value {
+                value if is_renamed(&value) => {
+                    self.ask_store(session);
+                    (ask.answer)(Err(unavailable()));
+                }
                 Value::Error(why) => (ask.answer)(Err(refusal_of(&why))),
                 value => match ask.behind.filter(|_| !self.hold.is_open()) {
                     Some(behind) => {
@@ -56,6 +60,12 @@ impl Link {
             Pending::Check { room, known } => self.checked(session, &room, known, &value),
             Pending::Fill { room, after } => {
                 session.fills -= 1;
+                if is_renamed(&value) {
+                    self.ask_store(session);
+                    self.follows.doubt(&room, &mut self.hold);
+                    self.doubted.push(room);
+                    return Ok(());
+                }
                 self.filled(&room, after, &value);
             }
             Pending::Seq => match value {
@@ -232,6 +242,11 @@ impl Link {
             }
         }
     }
+}
+
+/// The store has another name than the node believes: it was emptied.
+fn is_renamed(value: &Value) -> bool {
+    value.list().and_then(<[Value]>::first).and_then(Value::text) == Some("renamed")
 }
 
 /// The word of a script's answer, and what stands behind it.

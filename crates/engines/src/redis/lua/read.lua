@@ -1,7 +1,11 @@
 -- Head, first offset and one page of a room's log, from one moment.
--- KEYS: meta, stream
--- ARGV: draw, expire, messages, bytes, age, now, what, number, limit, page bytes, most
+-- KEYS: meta, stream, store
+-- ARGV: draw, expire, messages, bytes, age, now, what, number, limit, page bytes, most, life of the store
 --   what: `head`; `after` or `before` an offset; `since` an offset, or the `last` so many, if that is not too much
+-- A cursor is compared with what the node believes the store to be: under another name nothing is read.
+if string.sub(redis.call('GET', KEYS[3]) or '', 1, 16) ~= ARGV[12] then
+  return { 'renamed' }
+end
 local m = open(KEYS[1], KEYS[2], ARGV[1], ARGV[2] == '' and '86400000' or ARGV[2])
 trim(KEYS[1], KEYS[2], m, ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]))
 local what, number, limit = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])

@@ -23,7 +23,9 @@ impl Follower<'_> {
         let mut peer = Peer::try_connect(self.somewhere(), target, &[]).ok()?;
         let rooms = self.rooms.len();
         let connect = match self.back.as_ref().filter(|back| back.joined == rooms) {
-            Some(Back { pid, place: Some(place), .. }) => format!("40{}", json!({"pid": pid, "offset": place})),
+            Some(Back { pid, place: Some(place), .. }) => {
+                format!("40{}", json!({"pid": pid, "offset": place}))
+            }
             Some(Back { pid, .. }) => format!("40{}", json!({ "pid": pid })),
             None => {
                 self.back = None;
@@ -113,7 +115,7 @@ impl Follower<'_> {
             // It is in its rooms, and is given what it missed.
             self.recovered += 1;
             for room in self.rooms {
-                self.diary.goes_on(room);
+                self.diary.goes_on(room, self.diary.place(room));
             }
             return Some(Vec::new());
         }
