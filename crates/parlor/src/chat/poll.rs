@@ -13,19 +13,19 @@ use std::task;
 use std::time::Duration;
 
 use parlor_hub::encode::{WireFormat, entry};
-use parlor_hub::engine::{Begin, Lost};
+use parlor_hub::engine::Lost;
 use parlor_hub::policy::Log;
-use parlor_hub::{Command, ConnectionId, Hub, Publication, Reply};
+use parlor_hub::{Command, ConnectionId, Hub, Reply};
 use parlor_net::{Answer, Context, Conversation, Exchange, Incoming, Opened, Opening};
 use parlor_proto::codes::{CloseCode, Code, Refusal};
-use parlor_proto::limits::{OUTBOX_BYTES, PAGE_MESSAGES, POLLS_HELD, PRESENCE_GRACE, PRESENCE_GRACE_POLL};
+use parlor_proto::limits::{OUTBOX_BYTES, POLLS_HELD, PRESENCE_GRACE, PRESENCE_GRACE_POLL};
 use parlor_proto::name::RoomName;
 use parlor_proto::native::encode;
 use parlor_proto::position::{Cursor, MessageId};
 use tokio::time::{Sleep, sleep};
 
-use super::gap::{self, Torn};
 use super::native::{Native, Wire, error};
+use super::read::{self, Read};
 use super::ticket::{Ticket, Wish};
 use super::{Chat, POLL, Wishes, inbox};
 
@@ -58,13 +58,6 @@ struct Held {
 }
 
 type Reading = Pin<Box<dyn Future<Output = Result<Read, Refusal>> + Send>>;
-
-/// What the logs have for a poll.
-struct Read {
-    messages: Vec<Arc<Publication>>,
-    cursor: Cursor,
-    lost: Vec<(RoomName, Lost)>,
-}
 
 pub(super) async fn open(chat: &Chat, opening: Opening) -> Result<Opened, Refusal> {
     let now = opening.now;
@@ -281,49 +274,8 @@ impl Poller {
 
 /// Everything behind the place that a request names.
 fn read(hub: &Arc<Hub>, wish: &Wish) -> Reading {
-    let (hub, cursor, rooms) = (Arc::clone(hub), wish.ticket.map(|ticket| ticket.cursor), wish.rooms.clone());
-    Box::pin(async move {
-        let names: Vec<_> = rooms.iter().map(|(room, _)| room.clone()).collect();
-        let since = rooms.iter().any(|(_, begin)| matches!(begin, Some(Begin::Since(_))));
-        let opened = match cursor {
-            Some(cursor) => gap::open(&hub, names.clone(), cursor).await?,
-            None if since => {
-                let rooms = rooms.into_iter().map(|(room, begin)| (room, begin.unwrap_or(Begin::Last(0))));
-                gap::open_at(&hub, rooms.collect()).await?
-            }
-            None => {
-                let count = rooms.iter().find_map(|(_, begin)| match begin {
-                    Some(Begin::Last(count)) => Some(*count as usize),
-                    _ => None,
-                });
-                let frontier = gap::frontier(&hub).await?;
-                let count = count.unwrap_or(0).min(PAGE_MESSAGES);
-                let (messages, cursor) = gap::latest(&hub, &names, count, frontier).await?;
-                return Ok(Read { messages, cursor, lost: Vec::new() });
-            }
-        };
-        let gap::Opened { mut gap, mut lost, frontier } = opened;
-        let messages = match gap.page().await {
-            Ok(messages) => messages,
-            Err(Torn::Refused(refusal)) => return Err(refusal),
-            Err(Torn::Lost) => {
-                lost = names.iter().map(|room| (room.clone(), Lost::Trimmed)).collect();
-                Vec::new()
-            }
-        };
-        let behind = match messages.last() {
-            Some(last) => gap::cursor_behind(&hub, &names, last).await?,
-            None => None,
-        };
-        // What has no log is not read, but waits.
-        lost.retain(|(_, reason)| *reason != Lost::NoLog);
-        let cursor = match (behind, cursor) {
-            (Some(behind), _) => behind,
-            (None, Some(cursor)) if lost.is_empty() => Cursor { seq: frontier.last, ..cursor },
-            (None, _) => gap::latest(&hub, &names, 0, frontier).await?.1,
-        };
-        Ok(Read { messages, cursor, lost })
-    })
+    let cursor = wish.ticket.map(|ticket| ticket.cursor);
+    Box::pin(read::read(Arc::clone(hub), wish.rooms.clone(), cursor))
 }
 
 /// The batches of this session that a request shows to have arrived.
@@ -379,7 +331,7 @@ impl Conversation for Poller {
         for held in &mut self.held {
             match held.reading {
                 Some(_) => held.again = true,
-                None => held.reading = Some(read(&self.chat.hub, &held.wish)),
+                None => held.reading = Some(self::read(&self.chat.hub, &held.wish)),
             }
         }
         self.advance(cx);
