@@ -57,7 +57,7 @@ pub struct Stand {
     pub position: Position,
     /// Of the message at `position`; 0 at offset 0.
     pub seq: u64,
-    /// The log goes with its process.
+    /// The log goes with its process, and others do not.
     pub in_memory: bool,
 }
 
@@ -66,16 +66,21 @@ pub struct Stand {
 /// show it, or nothing proves that the store is the same. Then no room is resumed.
 pub fn prove(cursor: Cursor, stands: &mut [Result<Stand, Lost>]) {
     let shows = |stand: &Stand| stand.position.id == cursor.id;
+    let found = || stands.iter().flatten();
     // The place may be that of a message in memory, behind the one that proves it.
     let is_other =
         |stand: &Stand| !stand.in_memory && stand.seq == cursor.seq && cursor.seq > 0 && !shows(stand);
-    let found = || stands.iter().flatten();
     if found().any(shows) && !found().any(is_other) {
         return;
     }
     // The proof itself may be among what a room no longer holds, or in a log that began anew.
-    let may_have_it = |reason: &Lost| stands.contains(&Err(*reason)) && !found().any(is_other);
-    let reason = [Lost::Trimmed, Lost::EpochChanged].into_iter().find(may_have_it).unwrap_or(Lost::Diverged);
+    let is_new = |stand: &Stand| stand.in_memory && stand.position.offset == 0;
+    let reason = match () {
+        () if found().any(is_other) => Lost::Diverged,
+        () if stands.contains(&Err(Lost::Trimmed)) => Lost::Trimmed,
+        () if stands.contains(&Err(Lost::EpochChanged)) || found().any(is_new) => Lost::EpochChanged,
+        () => Lost::Diverged,
+    };
     stands.iter_mut().filter(|stand| stand.is_ok()).for_each(|stand| *stand = Err(reason));
 }
 
@@ -116,6 +121,7 @@ mod tests {
     fn what_is_in_memory_neither_proves_nor_disproves_what_lasts() {
         let changed = Err(Lost::EpochChanged);
         check_proof(&[Ok(IN_MEMORY), Ok((8, 90))], &[Ok(()), Ok(())]);
+        check_proof(&[Ok(IN_MEMORY), Ok((8, 80))], &[Err(Lost::Diverged), Err(Lost::Diverged)]);
         check_proof(&[changed, Ok((8, 90))], &[Err(Lost::EpochChanged), Ok(())]);
         // The proof was there and went with the process: nobody says that the rest was rewound.
         check_proof(&[changed, Ok((8, 80))], &[Err(Lost::EpochChanged), Err(Lost::EpochChanged)]);

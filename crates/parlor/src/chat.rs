@@ -3,12 +3,13 @@
 
 mod accounts;
 mod follow;
-mod gap;
+pub(crate) mod gap;
 mod inbox;
 mod native;
 mod page;
 mod poll;
 pub(crate) mod random;
+pub(crate) mod read;
 mod readings;
 mod recovery;
 mod requests;

@@ -134,6 +134,13 @@ pub mod socketio;
 pub mod testing;
 mod websocket;
 
+/// What the simulation of the testkit drives by itself.
+#[doc(hidden)]
+pub mod simulated {
+    pub use crate::chat::gap::{Behind, Gap, Opened, Torn, open, open_behind};
+    pub use crate::chat::read::{Read, read};
+}
+
 pub use console::{print, typed};
 pub use consumer::{Channel, Consumer};
 pub use groups::GroupEvent;

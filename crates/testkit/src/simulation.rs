@@ -3,11 +3,14 @@
 //!
 //! Everything that threads, sockets and disks would do by themselves is a move here, and dice say which is next. What is
 //! under test is real: `Hub`, `Shard`, their mailboxes and outboxes, the memory engine, the key window, the order, the
-//! encoders. What stands in for the rest is short: `store` for the embedded engine's threads and its disk, `server`
-//! for the worker's loop and the conversation, `client` for those who follow rooms, `publisher` for those who write.
+//! encoders, the chat's reader of cursors. What stands in for the rest is short: `store` for the embedded engine's threads
+//! and its disk, `server` for the worker's loop and the conversation, `behind` for a stream's before it joins, `client` for
+//! those who follow rooms, `poller` for those who ask again and again, `publisher` for those who write.
 
+mod behind;
 mod client;
 mod disk;
+mod poller;
 mod publisher;
 mod server;
 mod store;
@@ -20,6 +23,8 @@ use crate::torture::{Fault, Log, Truth, check};
 pub struct Run {
     pub logs: Vec<Log>,
     pub lives: Vec<Truth>,
+    /// What clients found wrong themselves.
+    found: Vec<Fault>,
     /// What happened how often, to see that a run is worth something.
     pub counts: Counts,
 }
@@ -36,12 +41,18 @@ pub struct Counts {
     pub torn: usize,
     pub crashes: usize,
     pub restores: usize,
+    /// Answers to polls.
+    pub polled: usize,
+    /// Streams that went on behind their last id.
+    pub by_id: usize,
 }
 
 impl Run {
     /// What is wrong with it.
     pub fn faults(&self) -> Vec<Fault> {
-        check(&self.logs, &self.lives)
+        let mut faults = check(&self.logs, &self.lives);
+        faults.extend(self.found.iter().cloned());
+        faults
     }
 }
 
@@ -56,6 +67,8 @@ impl Counts {
         self.torn += other.torn;
         self.crashes += other.crashes;
         self.restores += other.restores;
+        self.polled += other.polled;
+        self.by_id += other.by_id;
     }
 }
 

@@ -73,8 +73,9 @@ fn whatever_happens_everybody_gets_everything_once_and_in_order() {
     if seeds() < 1_000 {
         return;
     }
-    let Counts { messages, acked, joined, recovered, lost, slow, torn, crashes, restores } = counts;
-    for count in [messages, acked, joined, recovered, lost, slow, torn, crashes, restores] {
+    let Counts { messages, acked, joined, recovered, lost, slow, torn, crashes, restores, polled, by_id } =
+        counts;
+    for count in [messages, acked, joined, recovered, lost, slow, torn, crashes, restores, polled, by_id] {
         assert!(count > 0, "{counts:?}");
     }
 }

@@ -112,6 +112,36 @@ fn who_comes_back_gets_what_was_missed_in_all_rooms_in_one_order() {
 }
 
 #[test]
+fn a_stream_has_no_place_to_come_back_to_before_it_was_told_what_is_lost() {
+    let server = server();
+    publish(&server, "a", "first");
+    let cursor = fetched(&get(&server, "/poll?room=a&room=b")).1;
+    let fill = |count: usize| {
+        let commands: Vec<_> =
+            (0..count).map(|n| json!({"type": "publish", "room": "b", "data": n})).collect();
+        for commands in commands.chunks(100) {
+            assert_eq!(send(&server, "/send?name=bob", &json!(commands)).status, 200);
+        }
+    };
+    fill(600);
+    publish(&server, "a", "second");
+    fill(600);
+    let header = format!("Last-Event-ID: {cursor}");
+    let mut back = Listener::open(server.address(), "/sse?room=a&room=b", &[&header]);
+    assert_eq!(back.wait_for("message")["data"], "second");
+    // Behind that the room b would be whole again.
+    assert_eq!(back.id, None);
+    loop {
+        let joined = back.wait_for("joined");
+        if joined["room"] == "b" {
+            assert_eq!(joined["reason"], "too_many");
+            break;
+        }
+    }
+    server.stop();
+}
+
+#[test]
 fn a_cursor_of_another_store_or_time_is_said_and_nothing_of_the_gap_is_given() {
     let (server, other) = (server(), server());
     let cursor_of = |server: &Running| {

@@ -98,6 +98,13 @@ impl From<rusqlite::Error> for Failure {
     }
 }
 
+/// Beyond all numbers that were given out before this time, in milliseconds since 1970. They begin with 2026, grow by 2^33
+/// a second, which are 131,072 messages, and stay below 2^62 until 2043; then the floor counts alone.
+fn seq_at(time: u64) -> u64 {
+    const BEGIN: u64 = 1_767_225_600;
+    (time / 1000).saturating_sub(BEGIN).min(1 << 29) << 33
+}
+
 fn open_store(settings: &Settings, path: &Path, lock: File, readers: usize) -> Result<Opened, Failure> {
     let mut writer = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
     let version: i32 = writer.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -122,8 +129,9 @@ fn open_store(settings: &Settings, path: &Path, lock: File, readers: usize) -> R
         writer.query_row("SELECT life, secret, clean, seq_floor FROM header", [], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?;
-    // Between the floor and the one written now, numbers belong to this process alone.
-    let last_seq = floor as u64;
+    // Between the floor and the one written now, numbers belong to this process alone. A backup that is put back must not
+    // give out again what was given out since it was made: cursors from then would seem to be good.
+    let last_seq = (floor as u64).max(seq_at((settings.clock)()));
     let seq_floor = last_seq + SEQ_AHEAD;
     writer.execute("UPDATE header SET clean = 0, seq_floor = ?1", [seq_floor as i64])?;
     let readers = (0..readers)

@@ -36,6 +36,7 @@ struct Follow {
     reading: Option<Reading>,
     /// Rooms of which the gap cannot be given.
     lost: Vec<(RoomName, Lost)>,
+    gap_has_ids: bool,
     /// What was read and not written yet stands before the next page.
     gap: Option<Gap>,
     /// The newest place of which everything was sent, once the rooms are live.
@@ -71,6 +72,7 @@ pub(super) async fn open(chat: &Chat, events: bool, opening: Opening) -> Result<
         cursor,
         reading: None,
         lost: Vec::new(),
+        gap_has_ids: false,
         gap: None,
         newest: (0, MessageId::NIL),
         last: 0,
@@ -103,6 +105,7 @@ impl Follow {
                     self.last = frontier.last;
                     match opened {
                         Some(opened) => {
+                            self.gap_has_ids = opened.is_whole();
                             self.lost = opened.lost;
                             self.read_on(opened.gap);
                         }
@@ -119,7 +122,11 @@ impl Follow {
                     }
                 }
                 Ok(Step::Page(gap, page)) => {
-                    let format = if self.events { WireFormat::Sse } else { WireFormat::Lines };
+                    let format = match (self.events, self.gap_has_ids) {
+                        (true, true) => WireFormat::Sse,
+                        (true, false) => WireFormat::SsePlain,
+                        (false, _) => WireFormat::Lines,
+                    };
                     cx.send_publications(format, page);
                     self.gap = Some(gap);
                 }

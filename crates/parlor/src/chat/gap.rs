@@ -18,12 +18,14 @@ use super::store::wait;
 const FEW: u32 = 8;
 
 /// Rooms that are read up to one place of the store, so that nothing turns up later before what was given.
-pub(super) struct Gap {
+#[derive(Debug)]
+pub struct Gap {
     hub: Arc<Hub>,
     rooms: Vec<Room>,
     until: u64,
 }
 
+#[derive(Debug)]
 struct Room {
     name: RoomName,
     policy: Policy,
@@ -36,9 +38,10 @@ struct Room {
 
 /// Why a page cannot be given.
 #[derive(Debug)]
-pub(super) enum Torn {
+pub enum Torn {
     /// It was there when the gap was opened.
     Lost,
+    /// The store cannot be read now.
     Refused(Refusal),
 }
 
@@ -49,10 +52,22 @@ impl From<Refusal> for Torn {
 }
 
 /// A gap, and the rooms of which it cannot be given.
-pub(super) struct Opened {
-    pub(super) gap: Gap,
-    pub(super) lost: Vec<(RoomName, Lost)>,
-    pub(super) frontier: Frontier,
+#[derive(Debug)]
+pub struct Opened {
+    /// Of all the others.
+    pub gap: Gap,
+    /// And why.
+    pub lost: Vec<(RoomName, Lost)>,
+    /// Up to where it is read.
+    pub frontier: Frontier,
+}
+
+impl Opened {
+    /// Whether a place in the gap speaks for all rooms. What is lost is told behind it: a client that does not hear that
+    /// must not come back with a place behind which the room seems to be whole again.
+    pub fn is_whole(&self) -> bool {
+        self.lost.iter().all(|(_, reason)| *reason == Lost::NoLog)
+    }
 }
 
 pub(super) async fn frontier(hub: &Hub) -> Result<Frontier, Refusal> {
@@ -60,7 +75,10 @@ pub(super) async fn frontier(hub: &Hub) -> Result<Frontier, Refusal> {
 }
 
 /// Opens the gap behind a cursor.
-pub(super) async fn open(hub: &Arc<Hub>, rooms: Vec<RoomName>, cursor: Cursor) -> Result<Opened, Refusal> {
+///
+/// # Errors
+/// The store cannot be read now.
+pub async fn open(hub: &Arc<Hub>, rooms: Vec<RoomName>, cursor: Cursor) -> Result<Opened, Refusal> {
     let frontier = frontier(hub).await?;
     let mut stands = Vec::new();
     for room in &rooms {
@@ -78,19 +96,21 @@ pub(super) async fn open(hub: &Arc<Hub>, rooms: Vec<RoomName>, cursor: Cursor) -
 }
 
 /// A room of which everything behind a place in the store is wanted.
-pub(super) struct Behind {
-    pub(super) room: RoomName,
-    pub(super) seq: u64,
+#[derive(Debug)]
+pub struct Behind {
+    /// The room.
+    pub room: RoomName,
+    /// The place.
+    pub seq: u64,
     /// The log that the place is in, if that is known.
-    pub(super) epoch: Option<Epoch>,
+    pub epoch: Option<Epoch>,
 }
 
 /// Opens the gap behind places that need no proof.
-pub(super) async fn open_behind(
-    hub: &Arc<Hub>,
-    places: Vec<Behind>,
-    frontier: Frontier,
-) -> Result<Opened, Refusal> {
+///
+/// # Errors
+/// The store cannot be read now.
+pub async fn open_behind(hub: &Arc<Hub>, places: Vec<Behind>, frontier: Frontier) -> Result<Opened, Refusal> {
     let mut begins = Vec::new();
     for Behind { room, seq, epoch } in places {
         let found = match hub.policy(&room).log {
@@ -182,7 +202,10 @@ impl Room {
 
 impl Gap {
     /// The next messages of all rooms, in the order of `seq`, at most a page; none at the end.
-    pub(super) async fn page(&mut self) -> Result<Vec<Arc<Publication>>, Torn> {
+    ///
+    /// # Errors
+    /// See [`Torn`].
+    pub async fn page(&mut self) -> Result<Vec<Arc<Publication>>, Torn> {
         let share = share(self.rooms.len());
         let (mut page, mut bytes) = (Vec::new(), 0);
         while page.len() < PAGE_MESSAGES && bytes < PAGE_BYTES {
@@ -216,7 +239,7 @@ impl Gap {
     }
 
     /// All that is left; `None` if that is too much to be given at once, or not there any more.
-    pub(super) async fn rest(mut self) -> Option<Vec<Arc<Publication>>> {
+    pub async fn rest(mut self) -> Option<Vec<Arc<Publication>>> {
         let (mut rest, mut bytes) = (Vec::new(), 0);
         loop {
             let page = self.page().await.ok()?;
@@ -232,13 +255,13 @@ impl Gap {
     }
 
     /// How far each room has been given.
-    pub(super) fn places(&self) -> impl Iterator<Item = (RoomName, Position)> {
+    pub fn places(&self) -> impl Iterator<Item = (RoomName, Position)> {
         self.rooms.iter().map(|room| (room.name.clone(), room.at))
     }
 }
 
 /// The newest message of a room at or before `seq`.
-async fn stand(hub: &Arc<Hub>, room: &RoomName, seq: u64) -> Result<Result<Stand, Lost>, Refusal> {
+pub(super) async fn stand(hub: &Arc<Hub>, room: &RoomName, seq: u64) -> Result<Result<Stand, Lost>, Refusal> {
     let (engine, policy) = (hub.engine(), hub.policy(room));
     let history = |range, limit| wait(move |done| engine.history(room, policy, range, limit, done));
     let in_memory = is_in_memory(hub, room);
@@ -286,85 +309,16 @@ async fn stand(hub: &Arc<Hub>, room: &RoomName, seq: u64) -> Result<Result<Stand
         return Ok(Err(Lost::Trimmed));
     }
     // A log in memory may have begun anew since.
-    if in_memory && frontier(hub).await?.rings_since > seq {
+    let may_be_gone = in_memory || engine.ack() == Ack::Memory;
+    if may_be_gone && frontier(hub).await?.rings_since > seq {
         return Ok(Err(Lost::EpochChanged));
     }
     let position = Position { epoch: first.head.epoch, offset: 0, id: MessageId::NIL };
     Ok(Ok(Stand { position, seq: 0, in_memory }))
 }
 
-/// Whether a room's log goes with the process.
-fn is_in_memory(hub: &Hub, room: &RoomName) -> bool {
+/// Whether a room's log goes with the process, and others do not.
+pub(super) fn is_in_memory(hub: &Hub, room: &RoomName) -> bool {
     let engine = hub.engine();
-    !engine.is_shared() && (matches!(hub.policy(room).log, Log::Memory(_)) || engine.ack() == Ack::Memory)
-}
-
-/// The cursor behind this message, which is the newest that its client has of these rooms. A log in memory proves nothing
-/// when its process is gone, so what is newest where it lasts stands for it.
-pub(super) async fn cursor_behind(
-    hub: &Arc<Hub>,
-    rooms: &[RoomName],
-    message: &Publication,
-) -> Result<Option<Cursor>, Refusal> {
-    let Some(place) = message.place else { return Ok(None) };
-    let mut proof = None;
-    if is_in_memory(hub, &message.room) {
-        let lasts = |room: &&RoomName| hub.policy(room).log != Log::None && !is_in_memory(hub, room);
-        for room in rooms.iter().filter(lasts) {
-            let found = stand(hub, room, place.seq).await?.ok();
-            proof = proof.max(found.map(|found| (found.seq, found.position.id)));
-        }
-    }
-    let id = proof.map_or(message.id, |(_, id)| id);
-    Ok(Some(Cursor { life: hub.engine().life(), seq: place.seq, id }))
-}
-
-/// The newest messages of each room up to a frontier, at most `count` of each, and the place behind all of them.
-pub(super) async fn latest(
-    hub: &Arc<Hub>,
-    rooms: &[RoomName],
-    count: usize,
-    frontier: Frontier,
-) -> Result<(Vec<Arc<Publication>>, Cursor), Refusal> {
-    let (mut all, mut newest) = (Vec::new(), (false, 0, MessageId::NIL));
-    for room in rooms {
-        let policy = hub.policy(room);
-        if policy.log == Log::None {
-            continue;
-        }
-        let (mut before, mut wanted, lasts) = (None, count, !is_in_memory(hub, room));
-        loop {
-            let range = Range::Before(before);
-            let limit = if before.is_none() { wanted.max(1) as u32 } else { PAGE_MESSAGES as u32 };
-            let page = wait(|done| hub.engine().history(room, policy, range, limit, done)).await?;
-            let oldest = page.messages.first().and_then(|message| message.place);
-            let mut seen = false;
-            for message in page.messages.iter().rev() {
-                let Some(place) = message.place.filter(|place| place.seq <= frontier.last) else { continue };
-                newest = newest.max((lasts, place.seq, message.id));
-                seen = true;
-                if wanted > 0 {
-                    wanted -= 1;
-                    all.push((place.seq, Arc::clone(message)));
-                }
-            }
-            // What is all gone has a head nevertheless, by which the cursor is known again.
-            if page.messages.is_empty() && page.head.seq <= frontier.last {
-                newest = newest.max((lasts, page.head.seq, page.head.id));
-            }
-            match oldest {
-                Some(oldest) if page.more && (!seen || wanted > 0) => before = Some(oldest.offset),
-                _ => break,
-            }
-        }
-    }
-    all.sort_unstable_by_key(|(seq, _)| *seq);
-    let mut bytes = 0;
-    let fits = |(_, message): &&(u64, Arc<Publication>)| {
-        bytes += message.weight();
-        bytes <= OUTBOX_BYTES
-    };
-    let kept = all.iter().rev().take_while(fits).count();
-    let messages = all.split_off(all.len() - kept).into_iter().map(|(_, message)| message).collect();
-    Ok((messages, Cursor { life: hub.engine().life(), seq: frontier.last, id: newest.2 }))
+    !engine.is_shared() && engine.ack() != Ack::Memory && matches!(hub.policy(room).log, Log::Memory(_))
 }

@@ -13,22 +13,21 @@ use std::task;
 use std::time::Duration;
 
 use parlor_hub::encode::{WireFormat, entry};
-use parlor_hub::engine::{Begin, Lost};
+use parlor_hub::engine::Lost;
 use parlor_hub::policy::Log;
-use parlor_hub::{Command, ConnectionId, Hub, Publication, Reply};
+use parlor_hub::{Command, ConnectionId, Reply};
 use parlor_net::{Answer, Context, Conversation, Exchange, Incoming, Opened, Opening};
 use parlor_proto::codes::{CloseCode, Code, Refusal};
-use parlor_proto::limits::{OUTBOX_BYTES, PAGE_MESSAGES, POLLS_HELD, PRESENCE_GRACE, PRESENCE_GRACE_POLL};
+use parlor_proto::limits::{OUTBOX_BYTES, POLLS_HELD, PRESENCE_GRACE, PRESENCE_GRACE_POLL};
 use parlor_proto::name::RoomName;
 use parlor_proto::native::encode;
 use parlor_proto::position::{Cursor, MessageId};
 use tokio::time::{Sleep, sleep};
 
-use super::gap::{self, Torn};
 use super::native::{Native, Wire, error};
-use super::readings::{Question, Read};
+use super::readings::{Question, Written};
 use super::ticket::{Ticket, Wish};
-use super::{Chat, POLL, Wishes, inbox};
+use super::{Chat, POLL, Wishes, gap, inbox, read};
 
 struct Poller {
     chat: Chat,
@@ -58,7 +57,7 @@ struct Held {
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-type Reading = Pin<Box<dyn Future<Output = Result<Arc<Read>, Refusal>> + Send>>;
+type Reading = Pin<Box<dyn Future<Output = Result<Arc<Written>, Refusal>> + Send>>;
 
 pub(super) async fn open(chat: &Chat, opening: Opening) -> Result<Opened, Refusal> {
     let now = opening.now;
@@ -214,14 +213,14 @@ impl Poller {
         }
     }
 
-    fn answer(&mut self, held: Held, read: Option<Arc<Read>>, cx: &mut Context<'_>) {
+    fn answer(&mut self, held: Held, read: Option<Arc<Written>>, cx: &mut Context<'_>) {
         let Held { answer, wish, .. } = held;
         let mut body = b"{\"messages\":[".to_vec();
         let read = read.unwrap_or_else(|| {
             let life = self.chat.hub.engine().life();
             let none = Cursor { life, seq: 0, id: MessageId::NIL };
             let cursor = wish.ticket.map_or(none, |ticket| ticket.cursor);
-            Arc::new(Read { messages: Vec::new(), cursor, lost: Vec::new() })
+            Arc::new(Written { messages: Vec::new(), cursor, lost: Vec::new() })
         });
         let session = self.native.is_some().then(|| cx.connection());
         if session.is_some() {
@@ -272,72 +271,17 @@ impl Poller {
 
 /// Everything behind the place that a request names, together with everybody who is at the same place.
 fn read(chat: &Chat, wish: &Wish) -> Reading {
-    let (hub, cursor, rooms) =
-        (Arc::clone(&chat.hub), wish.ticket.map(|ticket| ticket.cursor), wish.rooms.clone());
-    let readings = Arc::clone(&chat.readings);
+    let (hub, rooms) = (Arc::clone(&chat.hub), wish.rooms.clone());
+    let (cursor, readings) = (wish.ticket.map(|ticket| ticket.cursor), Arc::clone(&chat.readings));
     Box::pin(async move {
-        let Some(cursor) = cursor else { return fetch(hub, None, rooms).await.map(Arc::new) };
+        let Some(cursor) = cursor else {
+            return read::read(hub, rooms, None).await.map(|read| Arc::new(read.into()));
+        };
         let frontier = gap::frontier(&hub).await?;
         let names = rooms.iter().map(|(room, _)| room.clone()).collect();
         let question = Question { rooms: names, cursor, frontier };
-        readings.get(question, fetch(hub, Some(cursor), rooms)).await
+        readings.get(question, read::read(hub, rooms, Some(cursor))).await
     })
-}
-
-async fn fetch(
-    hub: Arc<Hub>,
-    cursor: Option<Cursor>,
-    rooms: Vec<(RoomName, Option<Begin>)>,
-) -> Result<Read, Refusal> {
-    let names: Vec<_> = rooms.iter().map(|(room, _)| room.clone()).collect();
-    let since = rooms.iter().any(|(_, begin)| matches!(begin, Some(Begin::Since(_))));
-    let opened = match cursor {
-        Some(cursor) => gap::open(&hub, names.clone(), cursor).await?,
-        None if since => {
-            let rooms = rooms.into_iter().map(|(room, begin)| (room, begin.unwrap_or(Begin::Last(0))));
-            gap::open_at(&hub, rooms.collect()).await?
-        }
-        None => {
-            let count = rooms.iter().find_map(|(_, begin)| match begin {
-                Some(Begin::Last(count)) => Some(*count as usize),
-                _ => None,
-            });
-            let frontier = gap::frontier(&hub).await?;
-            let count = count.unwrap_or(0).min(PAGE_MESSAGES);
-            let (messages, cursor) = gap::latest(&hub, &names, count, frontier).await?;
-            return Ok(Read { messages: write_all(&messages), cursor, lost: Vec::new() });
-        }
-    };
-    let gap::Opened { mut gap, mut lost, frontier } = opened;
-    let messages = match gap.page().await {
-        Ok(messages) => messages,
-        Err(Torn::Refused(refusal)) => return Err(refusal),
-        Err(Torn::Lost) => {
-            lost = names.iter().map(|room| (room.clone(), Lost::Trimmed)).collect();
-            Vec::new()
-        }
-    };
-    let behind = match messages.last() {
-        Some(last) => gap::cursor_behind(&hub, &names, last).await?,
-        None => None,
-    };
-    // What has no log is not read, but waits.
-    lost.retain(|(_, reason)| *reason != Lost::NoLog);
-    let cursor = match (behind, cursor) {
-        (Some(behind), _) => behind,
-        (None, Some(cursor)) if lost.is_empty() => Cursor { seq: frontier.last, ..cursor },
-        (None, _) => gap::latest(&hub, &names, 0, frontier).await?.1,
-    };
-    Ok(Read { messages: write_all(&messages), cursor, lost })
-}
-
-fn write_all(messages: &[Arc<Publication>]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for message in messages {
-        encode::entry(&mut out, &entry(message));
-        out.push(b',');
-    }
-    out
 }
 
 /// The batches of this session that a request shows to have arrived.

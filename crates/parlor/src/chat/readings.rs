@@ -8,12 +8,16 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parlor_hub::encode::entry;
 use parlor_hub::engine::{Frontier, Lost};
 use parlor_proto::codes::Refusal;
 use parlor_proto::name::RoomName;
+use parlor_proto::native::encode;
 use parlor_proto::position::Cursor;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
+
+use super::read::Read;
 
 /// Answers that are kept: rooms that are busy at one time, with a page of 256 KB at most for each.
 const KEPT: usize = 16;
@@ -21,13 +25,24 @@ const KEPT: usize = 16;
 /// How long one is given. A store that lost something is found out by reading it, so nobody may be kept from that.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// What the logs have for a poll.
+/// What the logs have for a poll, written out.
 #[derive(Debug)]
-pub(super) struct Read {
+pub(super) struct Written {
     /// Objects, each with a comma behind it.
     pub(super) messages: Vec<u8>,
     pub(super) cursor: Cursor,
     pub(super) lost: Vec<(RoomName, Lost)>,
+}
+
+impl From<Read> for Written {
+    fn from(Read { messages, cursor, lost }: Read) -> Written {
+        let mut written = Vec::new();
+        for message in &messages {
+            encode::entry(&mut written, &entry(message));
+            written.push(b',');
+        }
+        Written { messages: written, cursor, lost }
+    }
 }
 
 /// A question. Its answer goes at least as far as the frontier at which it was asked.
@@ -38,7 +53,7 @@ pub(super) struct Question {
     pub(super) frontier: Frontier,
 }
 
-type Cell = Arc<OnceCell<Arc<Read>>>;
+type Cell = Arc<OnceCell<Arc<Written>>>;
 
 #[derive(Debug, Default)]
 pub(super) struct Readings(Mutex<VecDeque<(Instant, Question, Cell)>>);
@@ -50,9 +65,9 @@ impl Readings {
         &self,
         question: Question,
         read: impl Future<Output = Result<Read, Refusal>>,
-    ) -> Result<Arc<Read>, Refusal> {
+    ) -> Result<Arc<Written>, Refusal> {
         let cell = self.cell(question);
-        cell.get_or_try_init(|| async { read.await.map(Arc::new) }).await.cloned()
+        cell.get_or_try_init(|| async { read.await.map(|read| Arc::new(read.into())) }).await.cloned()
     }
 
     fn cell(&self, question: Question) -> Cell {
@@ -84,7 +99,7 @@ mod tests {
         Question { rooms, cursor, frontier: Frontier { last, rings_since: 0 } }
     }
 
-    async fn ask(readings: &Readings, last: u64, asked: &Cell<u32>) -> Result<Arc<Read>, Refusal> {
+    async fn ask(readings: &Readings, last: u64, asked: &Cell<u32>) -> Result<Arc<Written>, Refusal> {
         let question = question(last);
         let cursor = question.cursor;
         let read = async {

@@ -1,16 +1,19 @@
 //! `Follower`: a client that follows rooms, is cut, and comes back with its positions. It writes down what it hears.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
+use parlor_hub::Hub;
 use parlor_hub::engine::Begin;
 use parlor_proto::name::RoomName;
 use parlor_proto::native::decode::{Entry, Joined, Message, ServerMessage};
 use parlor_proto::position::{Cursor, Position, Since};
 
 use super::Counts;
+use super::poller::is_possible;
 use super::server::{Speech, Wire, join};
 use crate::dice::Dice;
-use crate::torture::{Log, Note, Outcome};
+use crate::torture::{Fault, Log, Note, Outcome, Rule};
 
 pub(super) struct Follower {
     pub(super) log: Log,
@@ -21,6 +24,11 @@ pub(super) struct Follower {
     pub(super) life: usize,
     ears: Ears,
     asked: BTreeMap<u64, (usize, Option<Position>)>,
+    /// What a stream has behind its last id, and the life of the store in which that was said.
+    id: Option<Id>,
+    /// It came back with that.
+    by_id: bool,
+    pub(super) faults: Vec<Fault>,
     next_id: u64,
     pub(super) counts: Counts,
 }
@@ -31,6 +39,12 @@ struct Room {
     /// It has everything up to here.
     place: Option<Position>,
     state: State,
+}
+
+struct Id {
+    cursor: Cursor,
+    places: Vec<Option<Position>>,
+    life: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,6 +71,9 @@ impl Follower {
             life: 0,
             ears: Ears::new(speech),
             asked: BTreeMap::new(),
+            id: None,
+            by_id: false,
+            faults: Vec::new(),
             next_id: 0,
             counts: Counts::default(),
         }
@@ -68,8 +85,25 @@ impl Follower {
 
     /// It has a new connection.
     pub(super) fn connected(&mut self, wire: usize, life: usize) {
-        (self.wire, self.life) = (Some(wire), life);
+        (self.wire, self.life, self.by_id) = (Some(wire), life, false);
         self.ears = Ears::new(self.speech);
+    }
+
+    /// Goes on where the last id stood, if it has one: all of its rooms at once.
+    pub(super) fn go_on_by_id(&mut self, wire: &mut Wire, hub: &Arc<Hub>) -> bool {
+        let Some(id) = &self.id else { return false };
+        let mut rooms = BTreeMap::new();
+        for (index, (room, place)) in self.rooms.iter_mut().zip(&id.places).enumerate() {
+            // What came behind the id comes again.
+            (room.place, room.state) = (*place, State::Asked);
+            self.next_id += 1;
+            self.asked.insert(self.next_id, (index, None));
+            rooms.insert(room.name.clone(), self.next_id.to_string());
+        }
+        self.by_id = true;
+        self.counts.by_id += 1;
+        wire.begin_behind(hub, rooms, id.cursor);
+        true
     }
 
     /// Its connection is over.
@@ -128,7 +162,15 @@ impl Follower {
         for heard in self.ears.hear(&bytes) {
             match heard {
                 Heard::Object(text) => self.hear(&text),
-                Heard::Id(cursor) => self.note(Note::Passed { seq: cursor.seq }),
+                Heard::Id(cursor) => {
+                    self.note(Note::Passed { seq: cursor.seq });
+                    // A ring's first epoch is made when something is published there.
+                    let is_place =
+                        |room: &Room, place: &Position| place.offset > 0 || !room.name.starts_with("memory:");
+                    let place = |room: &Room| room.place.filter(|place| is_place(room, place));
+                    let places = self.rooms.iter().map(place).collect();
+                    self.id = Some(Id { cursor, places, life: self.life });
+                }
             }
         }
     }
@@ -167,13 +209,22 @@ impl Follower {
 
     fn joined(&mut self, joined: Joined) {
         let id = joined.id.and_then(|id| id.get().parse().ok());
-        let Some((index, since)) = id.and_then(|id: u64| self.asked.remove(&id)) else { return };
+        let Some((index, mut since)) = id.and_then(|id: u64| self.asked.remove(&id)) else { return };
         let head = joined.pos.map(|pos| pos.parse().expect("a position"));
         let outcome = match (joined.recovered, joined.reason) {
             (None, _) => Outcome::Fresh,
+            // A ring in which nothing was when the id was given has no place.
+            (Some(true), _) if self.by_id && self.rooms[index].place.is_none() => Outcome::Fresh,
             (Some(true), _) => Outcome::Recovered,
+            (Some(false), reason) if self.by_id => {
+                self.look_at(index, &reason.unwrap_or_default());
+                Outcome::Fresh
+            }
             (Some(false), reason) => Outcome::Lost(reason.unwrap_or_default()),
         };
+        if self.by_id && outcome == Outcome::Recovered {
+            since = self.rooms[index].place;
+        }
         self.counts.joined += 1;
         match outcome {
             Outcome::Fresh => {}
@@ -198,9 +249,28 @@ impl Follower {
         }
     }
 
+    /// A cursor is lost for other reasons than a position: it speaks for all rooms.
+    fn look_at(&mut self, index: usize, reason: &str) {
+        self.counts.lost += 1;
+        let rooms: Vec<_> = self.rooms.iter().map(|room| room.name.clone()).collect();
+        let is_restored = self.id.as_ref().is_some_and(|id| id.life < self.life);
+        if !is_possible(reason, &rooms[index], &rooms, true, is_restored) {
+            let what = format!("{reason} of {:?} by id", rooms[index]);
+            let (who, note) = (self.log.who.clone(), self.log.notes.len());
+            self.faults.push(Fault { rule: Rule::FalseLoss, who, note, what });
+        }
+    }
+
     fn message(&mut self, message: Message) {
         self.counts.messages += 1;
         let at: Option<Position> = message.pos.map(|pos| pos.parse().expect("a position"));
+        // Behind an id the gap comes before the word that it is whole.
+        let by_id = self.by_id;
+        let replayed = self.room(&message.room).filter(|room| by_id && room.state == State::Asked);
+        if let Some(since) = replayed.map(|room| room.place) {
+            let outcome = if since.is_some() { Outcome::Recovered } else { Outcome::Fresh };
+            self.note(Note::Joined { room: message.room.clone(), since, head: None, outcome });
+        }
         if let (Some(at), Some(room)) = (at, self.room(&message.room)) {
             room.place = Some(at);
         }

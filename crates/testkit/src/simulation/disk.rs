@@ -90,6 +90,13 @@ impl RoomLog {
         self.keep = keep;
     }
 
+    /// The newest place at or before a number, whether it is still held or not.
+    pub(super) fn place_at(&self, seq: u64) -> Position {
+        let before = |message: &&Arc<Publication>| message.place.is_some_and(|place| place.seq <= seq);
+        let newest = self.messages.iter().rfind(before).and_then(|message| message.position());
+        newest.unwrap_or(Position { epoch: self.head.epoch, offset: 0, id: MessageId::NIL })
+    }
+
     /// The oldest offset that is held, or that of the next message.
     pub(super) fn first(&self) -> u64 {
         self.gone as u64 + 1

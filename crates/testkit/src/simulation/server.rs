@@ -5,11 +5,11 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parlor_hub::command::{Command, Reply, Ticket};
+use parlor_hub::command::{Command, Joined, Reply, Ticket};
 use parlor_hub::encode::{WireFormat, entry, member};
-use parlor_hub::engine::Begin;
+use parlor_hub::engine::{Begin, Lost};
 use parlor_hub::shard::Event;
-use parlor_hub::{Author, ConnectionId, Shard};
+use parlor_hub::{Author, ConnectionId, Hub, Shard};
 use parlor_proto::codes::{CloseCode, Refusal};
 use parlor_proto::name::RoomName;
 use parlor_proto::native::encode::{self, Of};
@@ -17,6 +17,7 @@ use parlor_proto::position::{Cursor, MessageId};
 use parlor_proto::sse;
 use parlor_proto::ws::frame::{self, Opcode};
 
+use super::behind::{Behind, Next};
 use crate::dice::Dice;
 
 /// How a client is spoken to.
@@ -41,8 +42,11 @@ pub(super) struct Wire {
     pub(super) uplink: VecDeque<(String, Command)>,
     asked: BTreeMap<u64, Asked>,
     tickets: u64,
-    /// How far the store had come before the rooms were joined.
+    /// How far the store had come before the rooms were joined, and the newest place of these.
     last: u64,
+    newest: (u64, MessageId),
+    /// What a stream behind a cursor does before it joins its rooms.
+    behind: Option<Behind>,
     blocked: bool,
     /// The server says goodbye: when everything is written it ends.
     leaving: bool,
@@ -55,7 +59,8 @@ pub(super) struct Wire {
 /// A command that is not answered yet.
 struct Asked {
     id: String,
-    since: bool,
+    /// What is said about what came before it, if that was asked; it may be lost already.
+    missed: Option<Result<(), Lost>>,
 }
 
 impl Wire {
@@ -81,6 +86,8 @@ impl Wire {
             asked: BTreeMap::new(),
             tickets: 0,
             last,
+            newest: (0, MessageId::NIL),
+            behind: None,
             blocked: false,
             leaving: false,
             over: false,
@@ -102,10 +109,40 @@ impl Wire {
 
     fn receive_one(&mut self, shard: &mut Shard, now: u64) -> bool {
         let Some((id, command)) = self.uplink.pop_front() else { return false };
-        self.tickets += 1;
         let since = matches!(&command, Command::Join { begin: Some(Begin::Since(_)), .. });
-        self.asked.insert(self.tickets, Asked { id, since });
+        self.ask(shard, Asked { id, missed: since.then_some(Ok(())) }, command, now);
+        true
+    }
+
+    fn ask(&mut self, shard: &mut Shard, asked: Asked, command: Command, now: u64) {
+        self.tickets += 1;
+        self.asked.insert(self.tickets, asked);
         shard.execute(self.id, Ticket(self.tickets), command, now);
+    }
+
+    /// The request of a stream that goes on behind a cursor: its rooms, and what its client calls each of the answers.
+    pub(super) fn begin_behind(&mut self, hub: &Arc<Hub>, rooms: BTreeMap<RoomName, String>, cursor: Cursor) {
+        self.behind = Some(Behind::new(hub, rooms, cursor));
+    }
+
+    /// Goes on where a stream reads what is behind its cursor.
+    pub(super) fn go_on(&mut self, shard: &mut Shard, now: u64) -> bool {
+        let is_over = self.over || self.leaving;
+        let Some(behind) = self.behind.as_mut().filter(|_| !is_over) else { return false };
+        let drained = shard.outbox(self.id.slot()).is_none_or(|outbox| outbox.is_empty());
+        match behind.go_on(drained) {
+            Next::Nothing => return false,
+            Next::Page(format, page) => shard.send_publications(self.id.slot(), format, &page),
+            Next::Close(code) => self.close(shard, code, now),
+            Next::Join { last, rooms } => {
+                (self.last, self.behind) = (last, None);
+                for (id, room, begin, missed) in rooms {
+                    let logged = missed != Err(Lost::NoLog);
+                    let command = join(&room, begin, self.speech, logged);
+                    self.ask(shard, Asked { id, missed: Some(missed) }, command, now);
+                }
+            }
+        }
         true
     }
 
@@ -114,14 +151,22 @@ impl Wire {
         match event {
             Event::Reply { ticket, result, .. } => {
                 let Some(asked) = self.asked.remove(&ticket.0) else { return };
+                if let Ok(Reply::Joined(Joined { head: Some(head), .. })) = &result {
+                    self.newest = self.newest.max((head.seq, head.id));
+                }
+                // The ids of a stream speak for all of its rooms.
+                let ends = self.speech == Speech::Events && result.is_err();
                 let object = self.answer(&asked, result);
                 self.say(shard, &object);
+                if ends {
+                    self.close(shard, CloseCode::OVERLOADED, now);
+                }
             }
             Event::Settled { newest, .. } => {
-                let (seq, id) = newest.unwrap_or((0, MessageId::NIL)).max((self.last, MessageId::NIL));
+                let (seq, id) = newest.map_or(self.newest, |newest| newest.max(self.newest));
                 let life = shard.hub().engine().life();
                 let mut line = Vec::new();
-                sse::id(&mut line, Cursor { life, seq, id });
+                sse::id(&mut line, Cursor { life, seq: seq.max(self.last), id });
                 shard.send(self.id.slot(), Bytes::from(line));
             }
             Event::Cut { code, .. } => self.close(shard, code, now),
@@ -172,11 +217,8 @@ impl Wire {
             Ok(Reply::Joined(joined)) => {
                 let messages: Vec<_> = joined.messages.iter().map(|message| entry(message)).collect();
                 let members: Vec<_> = joined.members.list.iter().flatten().map(member).collect();
-                let recovered = match (asked.since, joined.lost) {
-                    (false, _) => None,
-                    (true, None) => Some(Ok(())),
-                    (true, Some(lost)) => Some(Err(lost.as_str())),
-                };
+                let missed = joined.lost.map_or(Ok(()), Err);
+                let recovered = asked.missed.map(|before| before.and(missed).map_err(Lost::as_str));
                 let presence = encode::Presence {
                     members: &members,
                     count: joined.members.count as u64,

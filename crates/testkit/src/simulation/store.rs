@@ -47,6 +47,8 @@ struct State {
     ids: u64,
     /// Things may be refused.
     faults: bool,
+    /// What is read is answered before it is spread: joins do not build on the contrary, cursors do.
+    is_early: bool,
     truth: Truth,
 }
 
@@ -88,15 +90,23 @@ enum Outcome {
 /// A wish to read; then its answer, which is as old as the moment when it was taken from the disk.
 enum Read {
     Asked(Take),
-    Taken(Answer),
+    /// It waits until everything up to this number is spread.
+    Taken(Answer, u64),
 }
 
-type Take = Box<dyn FnOnce(&Disk) -> Answer + Send>;
+type Take = Box<dyn FnOnce(&Disk) -> (Answer, u64) + Send>;
 type Answer = Box<dyn FnOnce() + Send>;
 
 impl Store {
     /// Over what an earlier one has left.
-    pub(super) fn open(disk: Disk, dice: Dice, ids: u64, truth: Truth, ring_bytes: Option<usize>) -> Store {
+    pub(super) fn open(
+        disk: Disk,
+        dice: Dice,
+        ids: u64,
+        truth: Truth,
+        ring_bytes: Option<usize>,
+        is_early: bool,
+    ) -> Store {
         let order = Arc::new(Order::new(disk.seq_floor));
         let mut secret = SECRET;
         secret[..8].copy_from_slice(&disk.seq_floor.to_be_bytes());
@@ -120,6 +130,7 @@ impl Store {
             last_time: 0,
             ids,
             faults: false,
+            is_early,
             truth,
         };
         Store { door: OnceLock::new(), order, rings, state: Mutex::new(state) }
@@ -136,6 +147,29 @@ impl Store {
     /// The newest number that was spread.
     pub(super) fn last(&self) -> u64 {
         self.order.last()
+    }
+
+    pub(super) fn has_faults(&self) -> bool {
+        self.state().faults
+    }
+
+    /// The newest place of a room at or before a number; `None` where nobody can say.
+    pub(super) fn place_at(&self, room: &RoomName, seq: u64) -> Option<Position> {
+        if !room.starts_with("memory:") {
+            return Some(self.state().disk.read(room, |log| log.place_at(seq)));
+        }
+        // A ring's first epoch is made when something is published there.
+        let epoch = Arc::new(Mutex::new(None));
+        let tell = Arc::clone(&epoch);
+        let policy = Policy { log: Log::Memory(Retention::KEEP), ..Policy::BARE };
+        let done = Box::new(move |head: Result<Head, _>| {
+            *tell.lock().unwrap_or_else(PoisonError::into_inner) = head.ok().map(|head| head.epoch);
+        });
+        self.rings.head(room, policy, done);
+        let epoch = (*epoch.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let state = self.state();
+        let log = state.truth.logs.get(&**room)?.get(&epoch)?;
+        log.iter().rfind(|stored| stored.seq <= seq).map(|stored| stored.at)
     }
 
     /// The process is gone: what was not committed was never told, and nobody gets an answer any more.
@@ -159,22 +193,26 @@ impl Store {
     /// One move of the writer or of a reader; `false` if there is nothing to do.
     pub(super) fn step(&self) -> bool {
         let mut state = self.state();
-        let writes = !matches!(state.writer, Writer::Idle) || !state.queue.is_empty();
-        let reads = !state.reads.is_empty();
-        if !writes && !reads {
+        let is_idle = matches!(state.writer, Writer::Idle);
+        let writes = !is_idle || !state.queue.is_empty();
+        let last = self.order.last();
+        let is_ready = |read: &Read| match read {
+            Read::Asked(_) => true,
+            Read::Taken(_, seq) => is_idle || *seq <= last,
+        };
+        let ready: Vec<usize> =
+            (0..state.reads.len()).filter(|&index| state.is_early || is_ready(&state.reads[index])).collect();
+        if !writes && ready.is_empty() {
             return false;
         }
-        if reads && (!writes || state.dice.once_in(2)) {
-            let index = {
-                let count = state.reads.len();
-                state.dice.index(count)
-            };
+        if !ready.is_empty() && (!writes || state.dice.once_in(2)) {
+            let index = *state.dice.pick(&ready);
             match state.reads.swap_remove(index) {
                 Read::Asked(read) => {
-                    let answer = read(&state.disk);
-                    state.reads.push(Read::Taken(answer));
+                    let (answer, seq) = read(&state.disk);
+                    state.reads.push(Read::Taken(answer, seq));
                 }
-                Read::Taken(answer) => {
+                Read::Taken(answer, _) => {
                     drop(state);
                     answer();
                 }
@@ -256,7 +294,12 @@ impl Store {
     }
 
     /// Asks a reader; often it has answered before anything else happens.
-    fn read<T: Send + 'static>(&self, done: Done<T>, read: impl FnOnce(&Disk) -> T + Send + 'static) {
+    fn read<T: Send + 'static>(
+        &self,
+        done: Done<T>,
+        read: impl FnOnce(&Disk) -> T + Send + 'static,
+        head: fn(&T) -> Head,
+    ) {
         let mut state = self.state();
         if state.faults && state.dice.once_in(100) {
             drop(state);
@@ -264,14 +307,18 @@ impl Store {
         }
         let read: Take = Box::new(move |disk| {
             let read = read(disk);
-            Box::new(move || done(Ok(read)))
+            let seq = head(&read).seq;
+            (Box::new(move || done(Ok(read))), seq)
         });
-        if state.dice.once_in(3) {
-            let answer = read(&state.disk);
-            drop(state);
-            return answer();
+        if !state.dice.once_in(3) {
+            return state.reads.push(Read::Asked(read));
         }
-        state.reads.push(Read::Asked(read));
+        let (answer, seq) = read(&state.disk);
+        if !state.is_early && !matches!(state.writer, Writer::Idle) && seq > self.order.last() {
+            return state.reads.push(Read::Taken(answer, seq));
+        }
+        drop(state);
+        answer();
     }
 }
 
@@ -412,7 +459,7 @@ impl Engine for Shared {
             return done(Ok(head));
         }
         let room = room.clone();
-        self.0.read(done, move |disk| disk.read(&room, |log| log.head));
+        self.0.read(done, move |disk| disk.read(&room, |log| log.head), |head| *head);
     }
 
     fn history(&self, room: &RoomName, policy: Policy, range: Range, limit: u32, done: Done<Page>) {
@@ -420,7 +467,7 @@ impl Engine for Shared {
             return self.0.rings.history(room, policy, range, limit, done);
         }
         let room = room.clone();
-        self.0.read(done, move |disk| disk.read(&room, |log| log.page(range, limit)));
+        self.0.read(done, move |disk| disk.read(&room, |log| log.page(range, limit)), |page| page.head);
     }
 
     fn resume(&self, room: &RoomName, policy: Policy, begin: Begin, done: Done<Resumed>) {
@@ -436,7 +483,7 @@ impl Engine for Shared {
             return done(Ok(Resumed { head, outcome: Ok(page) }));
         }
         let room = room.clone();
-        self.0.read(done, move |disk| disk.read(&room, |log| log.resume(begin)));
+        self.0.read(done, move |disk| disk.read(&room, |log| log.resume(begin)), |resumed| resumed.head);
     }
 
     fn life(&self) -> u64 {

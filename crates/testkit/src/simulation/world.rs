@@ -11,6 +11,7 @@ use parlor_proto::codes::CloseCode;
 
 use super::client::Follower;
 use super::disk::Disk;
+use super::poller::Poller;
 use super::publisher::Publisher;
 use super::server::{Speech, Wire, author};
 use super::store::{Shared, Store};
@@ -33,6 +34,7 @@ pub(super) struct World {
     wires: Vec<Wire>,
     by_id: HashMap<ConnectionId, usize>,
     followers: Vec<Follower>,
+    pollers: Vec<Poller>,
     publishers: Vec<Publisher>,
     /// The store's lives that are over.
     lives: Vec<Truth>,
@@ -50,6 +52,8 @@ struct Plan {
     /// Messages that somebody writes in one go, at most.
     burst: u64,
     ring_bytes: Option<usize>,
+    /// What is read may be ahead of what is spread: then nobody has a cursor.
+    is_early: bool,
     /// The server is killed, and a backup is put back, once in so many moves.
     crash: u64,
     /// A client is cut once in so many moves.
@@ -79,18 +83,26 @@ impl World {
             filling: if dice.once_in(12) { 60_000 } else { 20 },
             burst: if dice.once_in(10) { 400 } else { 4 },
             ring_bytes: dice.once_in(4).then_some(12_000),
+            is_early: dice.once_in(5),
             crash: *dice.pick(&[150, 400, 100_000]),
             cut: *dice.pick(&[15, 60, 200]),
             reads: 1 + dice.roll(4),
         };
-        let store = Store::open(Disk::default(), dice.fork(), 0, Truth::default(), plan.ring_bytes);
+        let (fork, truth) = (dice.fork(), Truth::default());
+        let store = Store::open(Disk::default(), fork, 0, truth, plan.ring_bytes, plan.is_early);
         let (store, hub, shards) = start(store, plan.workers);
         let followers = (0..2 + dice.roll(5)).map(|n| {
-            let speech = *dice.pick(&[Speech::Frames, Speech::Lines, Speech::Events]);
+            let speeches = [Speech::Frames, Speech::Lines, Speech::Events];
+            let speech = *dice.pick(if plan.is_early { &speeches[..2] } else { &speeches });
             let rooms: Vec<&str> = ROOMS.into_iter().filter(|_| dice.once_in(2)).collect();
             Follower::new(format!("f{n}"), speech, if rooms.is_empty() { &ROOMS[..1] } else { &rooms })
         });
         let followers = followers.collect();
+        let pollers = (0..if plan.is_early { 0 } else { dice.roll(4) }).map(|n| {
+            let rooms: Vec<&str> = ROOMS[..5].iter().copied().filter(|_| dice.once_in(2)).collect();
+            Poller::new(format!("q{n}"), if rooms.is_empty() { &ROOMS[..1] } else { &rooms })
+        });
+        let pollers = pollers.collect();
         let publishers = (0..1 + dice.roll(4)).map(|n| {
             let backend = dice.once_in(2);
             Publisher::new(format!("p{n}"), *dice.pick(&[Speech::Frames, Speech::Lines]), backend)
@@ -106,6 +118,7 @@ impl World {
             wires: Vec::new(),
             by_id: HashMap::new(),
             followers,
+            pollers,
             lives: Vec::new(),
             backup: None,
             plan,
@@ -124,17 +137,25 @@ impl World {
             follower.note(Note::Quiet);
             self.counts.add(follower.counts);
         }
+        for poller in &mut self.pollers {
+            poller.log.notes.push((self.lives.len(), Note::Quiet));
+            self.counts.add(poller.counts);
+        }
         self.counts.acked = self.publishers.iter().map(|publisher| publisher.acked).sum();
         self.lives.push(self.store.truth());
+        let found = self.pollers.iter().flat_map(|poller| &poller.faults);
+        let found = found.chain(self.followers.iter().flat_map(|follower| &follower.faults));
+        let found = found.cloned().collect();
         let logs = self.followers.into_iter().map(|follower| follower.log);
+        let logs = logs.chain(self.pollers.into_iter().flat_map(|poller| [poller.log, poller.twin]));
         let logs = logs.chain(self.publishers.into_iter().map(|publisher| publisher.log)).collect();
-        Run { logs, lives: self.lives, counts: self.counts }
+        Run { logs, lives: self.lives, found, counts: self.counts }
     }
 
     /// One move of anybody.
     fn step(&mut self) {
         self.now += self.dice.roll(40);
-        match self.dice.roll(20) {
+        match self.dice.roll(22) {
             0..5 => drop(self.store.step()),
             5..9 => {
                 let worker = self.dice.index(self.shards.len());
@@ -149,6 +170,12 @@ impl World {
                 }
             }
             18 => self.hub.tick(self.now),
+            19 | 20 => {
+                if !self.pollers.is_empty() {
+                    let index = self.dice.index(self.pollers.len());
+                    self.poll(index);
+                }
+            }
             _ => drop(self.find_out()),
         }
         if self.dice.once_in(self.plan.crash) {
@@ -185,6 +212,9 @@ impl World {
         });
         if !whole {
             return worked;
+        }
+        for wire in wires.iter_mut().filter(|wire| !wire.over && wire.id.worker() == worker as u16) {
+            worked |= wire.go_on(shard, *now);
         }
         let mut dirty = Vec::new();
         shard.take_dirty(&mut dirty);
@@ -225,7 +255,11 @@ impl World {
             let wire = self.connect(speech, &who);
             let follower = &mut self.followers[index];
             follower.connected(wire, self.lives.len());
-            follower.join_rooms(&mut self.wires[wire], &mut self.dice);
+            let wire = &mut self.wires[wire];
+            // A browser comes back with its last id.
+            if !(self.dice.once_in(2) && follower.go_on_by_id(wire, &self.hub)) {
+                follower.join_rooms(wire, &mut self.dice);
+            }
             return;
         };
         let (follower, wire) = (&mut self.followers[index], &mut self.wires[wire]);
@@ -239,6 +273,10 @@ impl World {
             1 if follower.speech != Speech::Events => drop(follower.join_rooms(wire, &mut self.dice)),
             _ => {}
         }
+    }
+
+    fn poll(&mut self, index: usize) {
+        self.pollers[index].step(&self.hub, &self.store, self.lives.len(), &mut self.dice);
     }
 
     /// A publisher does something: connects, writes, says, reads.
@@ -340,9 +378,11 @@ impl World {
         } else if self.dice.once_in(2) {
             self.backup = Some(disk.clone());
         }
-        // As the real one does at each start.
-        disk.seq_floor += 1 << 36;
-        let store = Store::open(disk, self.dice.fork(), ids, truth, self.plan.ring_bytes);
+        // As the real one does at each start: nothing is given out again, also where a backup is put back.
+        self.now += 1000;
+        disk.seq_floor = disk.seq_floor.max((self.now - START) << 30);
+        let Plan { ring_bytes, is_early, .. } = self.plan;
+        let store = Store::open(disk, self.dice.fork(), ids, truth, ring_bytes, is_early);
         store.set_faults(true);
         (self.store, self.hub, self.shards) = start(store, self.plan.workers);
         self.by_id.clear();
@@ -353,6 +393,7 @@ impl World {
                 wire.pipe.clear();
             }
         }
+        self.pollers.iter_mut().for_each(Poller::over);
         self.publishers.iter_mut().for_each(Publisher::over);
     }
 
@@ -398,6 +439,15 @@ impl World {
                         self.follow(index);
                         worked = true;
                     }
+                }
+            }
+            if worked {
+                self.pollers.iter_mut().for_each(Poller::disturb);
+            }
+            for index in 0..self.pollers.len() {
+                if !self.pollers[index].rested {
+                    self.poll(index);
+                    worked = true;
                 }
             }
             if worked {
