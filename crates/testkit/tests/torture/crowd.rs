@@ -171,7 +171,12 @@ impl Noted {
         for fault in faults.iter().filter(|fault| rules.insert(fault.rule)) {
             let Some(log) = self.logs.iter().find(|log| log.who == fault.who) else { continue };
             println!("{fault}");
-            let near = log.notes.iter().enumerate().take(fault.note + 4).skip(fault.note.saturating_sub(12));
+            let is_near = |number: usize, note: &Note| match note {
+                Note::Message { .. } => number.abs_diff(fault.note) < 5,
+                _ => number.abs_diff(fault.note) < 100,
+            };
+            let notes = log.notes.iter().enumerate();
+            let near = notes.filter(|(number, (_, note))| is_near(*number, note));
             near.for_each(|(number, note)| println!("    {number}: {note:?}"));
         }
         let all: Vec<String> = faults.iter().take(20).map(ToString::to_string).collect();
