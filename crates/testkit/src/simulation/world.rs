@@ -62,6 +62,14 @@ struct Plan {
     reads: u64,
 }
 
+impl Plan {
+    /// Behind a cursor a ring that had no room may go on as another one, of which nothing is missing either: the notes
+    /// do not say which of both it is.
+    fn has_cursors(&self) -> bool {
+        !self.is_early && self.ring_bytes.is_none()
+    }
+}
+
 fn policy(room: &str) -> Policy {
     let some = |messages| Retention { messages: Some(messages), ..Retention::KEEP };
     let log = match room.split_once(':').map(|(kind, _)| kind) {
@@ -98,7 +106,7 @@ impl World {
             Follower::new(format!("f{n}"), speech, if rooms.is_empty() { &ROOMS[..1] } else { &rooms })
         });
         let followers = followers.collect();
-        let pollers = (0..if plan.is_early { 0 } else { dice.roll(4) }).map(|n| {
+        let pollers = (0..if plan.has_cursors() { dice.roll(4) } else { 0 }).map(|n| {
             let rooms: Vec<&str> = ROOMS[..5].iter().copied().filter(|_| dice.once_in(2)).collect();
             Poller::new(format!("q{n}"), if rooms.is_empty() { &ROOMS[..1] } else { &rooms })
         });
@@ -257,7 +265,8 @@ impl World {
             follower.connected(wire, self.lives.len());
             let wire = &mut self.wires[wire];
             // A browser comes back with its last id.
-            if !(self.dice.once_in(2) && follower.go_on_by_id(wire, &self.hub)) {
+            let by_id = self.plan.has_cursors() && self.dice.once_in(2);
+            if !(by_id && follower.go_on_by_id(wire, &self.hub)) {
                 follower.join_rooms(wire, &mut self.dice);
             }
             return;
