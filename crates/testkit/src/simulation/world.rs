@@ -421,7 +421,8 @@ impl World {
     fn come_to_rest(&mut self) {
         for _ in 0..ROUNDS {
             // Some moves at once, so that a long queue does not take long.
-            let mut worked = (0..50).filter(|_| self.store.step()).count() > 0;
+            let mut worked = self.store.is_writing();
+            let stepped = (0..50).filter(|_| self.store.step()).count() > 0;
             worked |= self.find_out();
             self.wires.iter_mut().for_each(|wire| wire.capacity = usize::MAX);
             for worker in 0..self.shards.len() {
@@ -450,9 +451,11 @@ impl World {
                     }
                 }
             }
+            // What is read for them is nothing that they have to be told.
             if worked {
                 self.pollers.iter_mut().for_each(Poller::disturb);
             }
+            worked |= stepped;
             for index in 0..self.pollers.len() {
                 if !self.pollers[index].rested {
                     self.poll(index);
@@ -477,7 +480,13 @@ impl World {
                 }
             }
         }
-        panic!("seed {}: the world does not come to rest", self.seed);
+        let waiting = self.pollers.iter().filter(|poller| !poller.rested).count();
+        let unsettled = self.followers.iter().filter(|follower| !follower.is_settled());
+        let unsettled: Vec<_> = unsettled.map(|follower| (&follower.log.who, follower.speech)).collect();
+        panic!(
+            "seed {}: the world does not come to rest, {waiting} pollers and {unsettled:?} wait",
+            self.seed
+        );
     }
 }
 
