@@ -292,8 +292,8 @@ pub(super) async fn stand(hub: &Arc<Hub>, room: &RoomName, seq: u64) -> Result<R
         let middle = low + (high - low) / 2;
         let page = history(Range::After(middle - 1), 1).await?;
         if page.first > middle {
-            // It was trimmed meanwhile.
-            low = page.first;
+            // It was trimmed meanwhile, and what was found is not known to be the newest.
+            (found, low) = (None, page.first);
             continue;
         }
         match page.messages.first().and_then(of) {

@@ -33,12 +33,15 @@ enum Stage {
 
 type Page = Result<Vec<Arc<Publication>>, Torn>;
 
+/// What the answer is called, and what is said about what came before it.
+type Joins = (String, RoomName, Option<Begin>, Result<(), Lost>);
+
 /// What its connection has to do.
 pub(super) enum Next {
     Nothing,
     Page(WireFormat, Vec<Arc<Publication>>),
     Close(CloseCode),
-    Join { last: u64, rooms: Vec<(String, RoomName, Option<Begin>, Result<(), Lost>)> },
+    Join { last: u64, rooms: Vec<Joins> },
 }
 
 impl Behind {

@@ -190,6 +190,12 @@ impl Store {
         truth
     }
 
+    /// Whether something is on its way to the disk or from there to the door.
+    pub(super) fn is_writing(&self) -> bool {
+        let state = self.state();
+        !matches!(state.writer, Writer::Idle) || !state.queue.is_empty()
+    }
+
     /// One move of the writer or of a reader; `false` if there is nothing to do.
     pub(super) fn step(&self) -> bool {
         let mut state = self.state();

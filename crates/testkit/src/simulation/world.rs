@@ -62,6 +62,14 @@ struct Plan {
     reads: u64,
 }
 
+impl Plan {
+    /// Behind a cursor a ring that had no room may go on as another one, of which nothing is missing either: the notes
+    /// do not say which of both it is.
+    fn has_cursors(&self) -> bool {
+        !self.is_early && self.ring_bytes.is_none()
+    }
+}
+
 fn policy(room: &str) -> Policy {
     let some = |messages| Retention { messages: Some(messages), ..Retention::KEEP };
     let log = match room.split_once(':').map(|(kind, _)| kind) {
@@ -98,7 +106,7 @@ impl World {
             Follower::new(format!("f{n}"), speech, if rooms.is_empty() { &ROOMS[..1] } else { &rooms })
         });
         let followers = followers.collect();
-        let pollers = (0..if plan.is_early { 0 } else { dice.roll(4) }).map(|n| {
+        let pollers = (0..if plan.has_cursors() { dice.roll(4) } else { 0 }).map(|n| {
             let rooms: Vec<&str> = ROOMS[..5].iter().copied().filter(|_| dice.once_in(2)).collect();
             Poller::new(format!("q{n}"), if rooms.is_empty() { &ROOMS[..1] } else { &rooms })
         });
@@ -257,7 +265,8 @@ impl World {
             follower.connected(wire, self.lives.len());
             let wire = &mut self.wires[wire];
             // A browser comes back with its last id.
-            if !(self.dice.once_in(2) && follower.go_on_by_id(wire, &self.hub)) {
+            let by_id = self.plan.has_cursors() && self.dice.once_in(2);
+            if !(by_id && follower.go_on_by_id(wire, &self.hub)) {
                 follower.join_rooms(wire, &mut self.dice);
             }
             return;
@@ -412,7 +421,8 @@ impl World {
     fn come_to_rest(&mut self) {
         for _ in 0..ROUNDS {
             // Some moves at once, so that a long queue does not take long.
-            let mut worked = (0..50).filter(|_| self.store.step()).count() > 0;
+            let mut worked = self.store.is_writing();
+            let stepped = (0..50).filter(|_| self.store.step()).count() > 0;
             worked |= self.find_out();
             self.wires.iter_mut().for_each(|wire| wire.capacity = usize::MAX);
             for worker in 0..self.shards.len() {
@@ -441,9 +451,11 @@ impl World {
                     }
                 }
             }
+            // What is read for them is nothing that they have to be told.
             if worked {
                 self.pollers.iter_mut().for_each(Poller::disturb);
             }
+            worked |= stepped;
             for index in 0..self.pollers.len() {
                 if !self.pollers[index].rested {
                     self.poll(index);
@@ -468,7 +480,13 @@ impl World {
                 }
             }
         }
-        panic!("seed {}: the world does not come to rest", self.seed);
+        let waiting = self.pollers.iter().filter(|poller| !poller.rested).count();
+        let unsettled = self.followers.iter().filter(|follower| !follower.is_settled());
+        let unsettled: Vec<_> = unsettled.map(|follower| (&follower.log.who, follower.speech)).collect();
+        panic!(
+            "seed {}: the world does not come to rest, {waiting} pollers and {unsettled:?} wait",
+            self.seed
+        );
     }
 }
 
