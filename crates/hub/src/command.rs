@@ -60,6 +60,24 @@ pub struct Publish {
     pub delivery: Option<Box<Delivery>>,
 }
 
+impl Publish {
+    /// A value that nobody in particular says to a room, kept as the room keeps things.
+    pub fn new(room: RoomName, data: impl Into<Arc<str>>) -> Publish {
+        Publish {
+            room,
+            event: None,
+            data: data.into(),
+            form: Form::Value,
+            author: None,
+            to: None,
+            key: None,
+            echo: true,
+            store: true,
+            delivery: None,
+        }
+    }
+}
+
 /// The answer to a command that was not refused.
 #[derive(Debug)]
 pub enum Reply {

@@ -52,7 +52,7 @@ mod tests {
     use crate::mailbox::Mailbox;
     use crate::memory::MemoryEngine;
     use crate::policy::{Policies, Policy};
-    use crate::{ConnectionId, Form, Shard};
+    use crate::{ConnectionId, Shard};
 
     thread_local! {
         /// How often this thread has compressed something.
@@ -66,18 +66,7 @@ mod tests {
     }
 
     fn publish(shards: &mut [Shard], by: ConnectionId, text: &str) {
-        let publish = Publish {
-            room: RoomName::internal("memory:talk"),
-            event: None,
-            data: format!("\"{text}\"").into(),
-            form: Form::Value,
-            author: None,
-            to: None,
-            key: None,
-            echo: true,
-            store: true,
-            delivery: None,
-        };
+        let publish = Publish::new(RoomName::internal("memory:talk"), format!("\"{text}\""));
         shards[0].execute(by, Ticket(1), Command::Publish(publish), NOW);
         receive(shards);
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use parlor_hub::Form;
 use parlor_hub::command::{Command, Publish, Reply, Ticket};
 use parlor_hub::encode::WireFormat;
 use parlor_hub::hub::Hub;
@@ -41,18 +40,7 @@ fn receive(shard: &mut Shard) -> Vec<u64> {
 }
 
 fn publish(room: &RoomName, number: u64) -> Command {
-    Command::Publish(Publish {
-        room: room.clone(),
-        event: None,
-        data: number.to_string().into(),
-        form: Form::Value,
-        author: None,
-        to: None,
-        key: None,
-        echo: true,
-        store: true,
-        delivery: None,
-    })
+    Command::Publish(Publish::new(room.clone(), number.to_string()))
 }
 
 #[test]

@@ -10,7 +10,7 @@ use parlor_hub::memory::MemoryEngine;
 use parlor_hub::policy::{Policies, Policy};
 use parlor_hub::publish::Publisher;
 use parlor_hub::shard::Event;
-use parlor_hub::{Author, ConnectionId, Form, Hub, Publication, Reply, Shard};
+use parlor_hub::{Author, ConnectionId, Hub, Publication, Reply, Shard};
 use parlor_proto::limits::ROOMS_PER_CONNECTION;
 use parlor_proto::name::RoomName;
 
@@ -31,18 +31,7 @@ fn worker() -> (Arc<Hub>, Shard, ConnectionId) {
 }
 
 fn publish(hub: &Hub, room: &str, data: &str) {
-    let publish = Publish {
-        room: name(room),
-        event: None,
-        data: data.into(),
-        form: Form::Value,
-        author: None,
-        to: None,
-        key: None,
-        echo: true,
-        store: true,
-        delivery: None,
-    };
+    let publish = Publish::new(name(room), data);
     hub.publish(Publisher::Backend, publish, NOW, Box::new(|result| assert!(result.is_ok())));
 }
 

@@ -12,7 +12,7 @@ use parlor_hub::memory::MemoryEngine;
 use parlor_hub::policy::{Policies, Policy};
 use parlor_hub::publish::Publisher;
 use parlor_hub::shard::Event;
-use parlor_hub::{Author, ConnectionId, Delivery, Form, Hub, Reply, Selector, Shard};
+use parlor_hub::{Author, ConnectionId, Delivery, Hub, Reply, Selector, Shard};
 use parlor_proto::codes::CloseCode;
 use parlor_proto::limits::{OUTBOX_BYTES, OUTBOX_MESSAGES};
 use parlor_proto::name::RoomName;
@@ -63,18 +63,7 @@ impl World {
     }
 
     fn publish_with(&self, room: &str, data: &str, change: impl FnOnce(&mut Publish)) {
-        let mut publish = Publish {
-            room: name(room),
-            event: None,
-            data: data.into(),
-            form: Form::Value,
-            author: None,
-            to: None,
-            key: None,
-            echo: true,
-            store: true,
-            delivery: None,
-        };
+        let mut publish = Publish::new(name(room), data);
         change(&mut publish);
         self.hub.publish(Publisher::Backend, publish, NOW, Box::new(|result| assert!(result.is_ok())));
     }

@@ -11,7 +11,7 @@ use parlor_hub::memory::MemoryEngine;
 use parlor_hub::policy::{Log, Policies, Policy, Retention};
 use parlor_hub::publish::Publisher;
 use parlor_hub::shard::Shard;
-use parlor_hub::{ConnectionId, Delivery, Form, Selector};
+use parlor_hub::{ConnectionId, Delivery, Selector};
 use parlor_proto::name::RoomName;
 use proptest::prelude::*;
 
@@ -33,16 +33,9 @@ fn publish(room: &str, rooms: &[&str], except: &[&str], store: bool) -> Publish 
     let names = |rooms: &[&str]| rooms.iter().map(|room| name(room)).collect();
     let selector = Selector { rooms: names(rooms), except: names(except), ..Selector::default() };
     Publish {
-        room: name(room),
-        event: None,
-        data: "\"hi\"".into(),
-        form: Form::Value,
-        author: None,
-        to: None,
-        key: None,
-        echo: true,
         store,
         delivery: Some(Box::new(Delivery { selector, ..Delivery::default() })),
+        ..Publish::new(name(room), "\"hi\"")
     }
 }
 

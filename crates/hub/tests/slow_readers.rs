@@ -12,7 +12,7 @@ use parlor_hub::memory::MemoryEngine;
 use parlor_hub::policy::{Overflow, Overflows, Policies, Policy};
 use parlor_hub::publish::Publisher;
 use parlor_hub::shard::{Event, Shard};
-use parlor_hub::{ConnectionId, Delivery, Form, Selector, socketio};
+use parlor_hub::{ConnectionId, Delivery, Selector, socketio};
 use parlor_proto::codes::CloseCode;
 use parlor_proto::name::RoomName;
 
@@ -56,16 +56,8 @@ fn subscriber(shard: &mut Shard, format: WireFormat, rooms: &[&str]) -> Connecti
 
 fn publish(shard: &Shard, room: &str, data: &str, selector: Option<Selector>) {
     let publish = Publish {
-        room: RoomName::internal(room),
-        event: None,
-        data: format!("\"{data}\"").into(),
-        form: Form::Value,
-        author: None,
-        to: None,
-        key: None,
-        echo: true,
-        store: true,
         delivery: selector.map(|selector| Box::new(Delivery { selector, ..Delivery::default() })),
+        ..Publish::new(RoomName::internal(room), format!("\"{data}\""))
     };
     shard.hub().publish(Publisher::Application(None), publish, NOW, Box::new(|done| assert!(done.is_ok())));
 }

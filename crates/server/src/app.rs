@@ -7,12 +7,12 @@ use std::sync::{Arc, mpsc};
 use anyhow::{Context, Result};
 use parlor::{Limits, Memory, Origins, Running, Server};
 use parlor_engines::RedisEngine;
+use parlor_hub::Hub;
 use parlor_hub::command::Publish;
 use parlor_hub::engine::{Engine, Published};
 use parlor_hub::memory::MemoryEngine;
 use parlor_hub::policy::Ack;
 use parlor_hub::publish::Publisher;
-use parlor_hub::{Form, Hub};
 use parlor_proto::name::RoomName;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -162,17 +162,9 @@ fn greet(hub: &Arc<Hub>) {
         Box::new(move |head| {
             if head.is_ok_and(|head| head.offset == 0) {
                 let publish = Publish {
-                    room: lobby,
-                    event: None,
-                    data: GREETING.into(),
-                    form: Form::Value,
-                    author: None,
-                    to: None,
                     // Nodes that start together on an empty store greet once.
                     key: Some("greeting".into()),
-                    echo: true,
-                    store: true,
-                    delivery: None,
+                    ..Publish::new(lobby, GREETING)
                 };
                 let told = Box::new(|result: Result<Published, _>| {
                     if let Err(refusal) = result {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use parlor_hub::Form;
 use parlor_hub::command::Publish;
 use parlor_hub::publish::Publisher;
 use parlor_proto::codes::Refusal;
@@ -30,16 +29,10 @@ pub(super) async fn publish(State(api): State<Api>, body: String) -> Result<Resp
 fn read(body: &str) -> Result<Publish, Refusal> {
     let wire::Publish { room, data, event, key, store, echo: _ } = wire::Publish::parse(body)?;
     Ok(Publish {
-        room: RoomName::parse(&room)?,
         event: (event != DEFAULT_EVENT).then(|| Arc::from(event)),
-        data: data.get().into(),
-        form: Form::Value,
-        author: None,
-        to: None,
         key: key.map(Arc::from),
-        echo: true,
         store,
-        delivery: None,
+        ..Publish::new(RoomName::parse(&room)?, data.get())
     })
 }
 

@@ -16,9 +16,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use parlor_hub::Hub;
 use parlor_hub::command::Publish;
 use parlor_hub::publish::Publisher;
-use parlor_hub::{Form, Hub};
 use parlor_proto::name::RoomName;
 use parlor_proto::ws::handshake::{ClientHandshake, ClientRequest};
 use parlor_proto::ws::{Config, Connection, Event, Role};
@@ -121,18 +121,7 @@ fn serve() {
 }
 
 fn publish(hub: &Arc<Hub>, room: &str, data: &str) {
-    let publish = Publish {
-        room: RoomName::internal(room),
-        event: None,
-        data: data.into(),
-        form: Form::Value,
-        author: None,
-        to: None,
-        key: None,
-        echo: true,
-        store: true,
-        delivery: None,
-    };
+    let publish = Publish::new(RoomName::internal(room), data);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_millis() as u64;
     let done = Box::new(|result: Result<_, _>| assert!(result.is_ok(), "the room takes it"));
     hub.publish(Publisher::Application(None), publish, now, done);

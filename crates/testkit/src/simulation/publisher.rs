@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use parlor_hub::Hub;
 use parlor_hub::command::{Command, Publish};
 use parlor_hub::engine::Published;
 use parlor_hub::publish::Publisher as From;
-use parlor_hub::{Form, Hub};
 use parlor_proto::codes::Refusal;
 use parlor_proto::name::RoomName;
 use parlor_proto::native::decode::ServerMessage;
@@ -81,16 +81,10 @@ impl Publisher {
         self.next_id += 1;
         let id = self.next_id;
         let publish = Publish {
-            room: message.room.clone(),
-            event: None,
-            data: Arc::clone(&message.data),
-            form: Form::Value,
             author: Some(author(&self.log.who)),
-            to: None,
             key: message.key.clone(),
-            echo: true,
             store: message.store,
-            delivery: None,
+            ..Publish::new(message.room.clone(), Arc::clone(&message.data))
         };
         self.asked.insert(id, message);
         match wire {
