@@ -252,8 +252,8 @@ fn run_examples(cx: &Context, _depth: Depth) -> Result<GroupResult> {
 
 fn run_browser(cx: &Context, _depth: Depth) -> Result<GroupResult> {
     let web = cx.root.join("web");
-    if let Err(error) = install::debian(cx, &[("chromium", "chromium")]).and_then(|()| install::npm(cx, &web))
-    {
+    let packages = [("chromium", "chromium"), ("nginx", "nginx-light")];
+    if let Err(error) = install::debian(cx, &packages).and_then(|()| install::npm(cx, &web)) {
         return Ok(GroupResult::skipped(format!("cannot be installed: {error:#}")));
     }
     let parlor = cx.parlor_bin()?;
