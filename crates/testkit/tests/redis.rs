@@ -330,6 +330,23 @@ fn what_is_read_of_an_emptied_redis_is_not_taken_for_the_store_of_before() {
 }
 
 #[test]
+fn no_place_is_given_out_twice_though_a_backup_is_put_back_while_no_node_is_there() {
+    let mut redis = Redis::start(DURABLE);
+    let newest = |node: &Bench| wait(|done| node.engine.frontier(done)).expect("answered").last;
+    let first = node(&redis, &[]);
+    publish_at_last(&first, "room", "1");
+    let backup = redis.back_up();
+    publish_at_last(&first, "room", "2");
+    let before = newest(&first);
+    first.engine.stop();
+    redis.restore(&backup);
+    // A cursor from behind the second message would pass by this one, if it had a place that was given out already.
+    let second = node(&redis, &[]);
+    publish_at_last(&second, "other", "3");
+    assert!(newest(&second) > before);
+}
+
+#[test]
 fn a_log_that_lost_its_end_gets_a_new_epoch() {
     let redis = Redis::start(DURABLE);
     let (here, there) = (node(&redis, &["room"]), node(&redis, &["room"]));

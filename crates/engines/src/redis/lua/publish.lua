@@ -32,11 +32,9 @@ if KEYS[7] then
 end
 
 local m = open(KEYS[1], KEYS[2], a.draw, a.expire == '' and '86400000' or a.expire)
-if redis.call('EXISTS', KEYS[3]) == 0 then
-  -- Later than any number that this store can have given out before it was emptied.
-  redis.call('SET', KEYS[3], clock[1] .. string.format('%06d', clock[2]))
-end
-local seq = redis.call('INCR', KEYS[3])
+-- Later than any number that was given out before, also before the store was emptied or an older copy was put back.
+local seq = math.max(tonumber(redis.call('GET', KEYS[3]) or '0') + 1, clock[1] * 1000000 + clock[2])
+redis.call('SET', KEYS[3], digits(seq))
 local time = math.max(now, m.t)
 m.o = m.o + 1
 m.w = m.w + tonumber(a.weight)
