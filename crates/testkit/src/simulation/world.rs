@@ -1,5 +1,8 @@
 //! `World`: who is there, and which move comes next.
 
+mod mishaps;
+mod rest;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -7,7 +10,6 @@ use parlor_hub::engine::Engine;
 use parlor_hub::mailbox::Mailbox;
 use parlor_hub::policy::{Log, Policies, Policy, Presence, Retention};
 use parlor_hub::{ConnectionId, Hub, Shard};
-use parlor_proto::codes::CloseCode;
 
 use super::client::Follower;
 use super::disk::Disk;
@@ -333,160 +335,6 @@ impl World {
             }
         }
         worked
-    }
-
-    /// The line of somebody is cut; the server does not know yet.
-    fn cut(&mut self) {
-        let index = self.dice.index(self.followers.len() + self.publishers.len());
-        let wire = match self.followers.get_mut(index) {
-            Some(follower) => {
-                let wire = follower.wire;
-                if wire.is_some() {
-                    follower.over(1006);
-                }
-                wire
-            }
-            None => {
-                let publisher = &mut self.publishers[index - self.followers.len()];
-                let wire = publisher.wire;
-                publisher.over();
-                wire
-            }
-        };
-        if let Some(wire) = wire {
-            self.wires[wire].cut = true;
-        }
-    }
-
-    /// The server finds out that somebody has gone.
-    fn find_out(&mut self) -> bool {
-        let gone = |wire: &&mut Wire| wire.cut && !wire.over;
-        let Some(wire) = self.wires.iter_mut().find(gone) else { return false };
-        // What had arrived before the cut may still be carried out.
-        let shard = &mut self.shards[usize::from(wire.id.worker())];
-        while self.dice.once_in(2) && wire.receive(shard, self.now) {}
-        wire.end(shard, self.now);
-        true
-    }
-
-    /// The process ends at once, or after a word, and another one begins on what it has left; sometimes on what it had
-    /// left some time ago.
-    fn crash(&mut self) {
-        self.counts.crashes += 1;
-        if self.dice.once_in(2) {
-            self.stop();
-        }
-        let (mut disk, ids, mut truth) = self.store.die();
-        if let Some(backup) = self.backup.take() {
-            if self.dice.once_in(2) {
-                self.counts.restores += 1;
-                disk.tell(&mut truth);
-                self.lives.push(std::mem::take(&mut truth));
-                disk = backup;
-            }
-        } else if self.dice.once_in(2) {
-            self.backup = Some(disk.clone());
-        }
-        // As the real one does at each start: nothing is given out again, also where a backup is put back.
-        self.now += 1000;
-        disk.seq_floor = disk.seq_floor.max((self.now - START) << 30);
-        let Plan { ring_bytes, is_early, .. } = self.plan;
-        let store = Store::open(disk, self.dice.fork(), ids, truth, ring_bytes, is_early);
-        store.set_faults(true);
-        (self.store, self.hub, self.shards) = start(store, self.plan.workers);
-        self.by_id.clear();
-        for wire in &mut self.wires {
-            wire.over = true;
-            // What was sent may be lost with it.
-            if self.dice.once_in(2) {
-                wire.pipe.clear();
-            }
-        }
-        self.pollers.iter_mut().for_each(Poller::over);
-        self.publishers.iter_mut().for_each(Publisher::over);
-    }
-
-    /// What was accepted is carried out, and everybody is told.
-    fn stop(&mut self) {
-        while self.store.step() {}
-        for worker in 0..self.shards.len() {
-            for index in self.wires_of(worker) {
-                self.wires[index].close(&mut self.shards[worker], CloseCode::GOING_AWAY, self.now);
-            }
-            while self.turn(worker, true) {}
-        }
-    }
-
-    /// Everything is well again; nobody writes anything new. Until nothing is on its way to anybody.
-    fn come_to_rest(&mut self) {
-        for _ in 0..ROUNDS {
-            // Some moves at once, so that a long queue does not take long.
-            let mut worked = self.store.is_writing();
-            let stepped = (0..50).filter(|_| self.store.step()).count() > 0;
-            worked |= self.find_out();
-            self.wires.iter_mut().for_each(|wire| wire.capacity = usize::MAX);
-            for worker in 0..self.shards.len() {
-                worked |= self.turn(worker, true);
-            }
-            for index in 0..self.publishers.len() {
-                worked |= self.talk(index, u64::MAX);
-            }
-            for index in 0..self.followers.len() {
-                let follower = &mut self.followers[index];
-                match follower.wire {
-                    Some(wire) => {
-                        let wire = &mut self.wires[wire];
-                        worked |= !wire.pipe.is_empty();
-                        follower.read(wire, usize::MAX);
-                        if wire.over {
-                            follower.over(1006);
-                            worked = true;
-                        } else if !wire.is_leaving() && follower.speech != Speech::Events {
-                            worked |= follower.join_rooms(wire, &mut self.dice);
-                        }
-                    }
-                    None => {
-                        self.follow(index);
-                        worked = true;
-                    }
-                }
-            }
-            // What is read for them is nothing that they have to be told.
-            if worked {
-                self.pollers.iter_mut().for_each(Poller::disturb);
-            }
-            worked |= stepped;
-            for index in 0..self.pollers.len() {
-                if !self.pollers[index].rested {
-                    self.poll(index);
-                    worked = true;
-                }
-            }
-            if worked {
-                continue;
-            }
-            // A stream that was refused a room comes again.
-            let unsettled = self.followers.iter().position(|follower| !follower.is_settled());
-            match unsettled {
-                Some(index) if self.followers[index].speech == Speech::Events => {
-                    let wire = self.followers[index].wire.expect("it is connected");
-                    self.wires[wire].cut = true;
-                    self.followers[index].over(1006);
-                }
-                Some(index) => panic!("seed {}: f{index} was not answered", self.seed),
-                None => {
-                    let waits = self.publishers.iter().position(|publisher| !publisher.is_done());
-                    return assert_eq!(waits, None, "seed {}: a publisher was not answered", self.seed);
-                }
-            }
-        }
-        let waiting = self.pollers.iter().filter(|poller| !poller.rested).count();
-        let unsettled = self.followers.iter().filter(|follower| !follower.is_settled());
-        let unsettled: Vec<_> = unsettled.map(|follower| (&follower.log.who, follower.speech)).collect();
-        panic!(
-            "seed {}: the world does not come to rest, {waiting} pollers and {unsettled:?} wait",
-            self.seed
-        );
     }
 }
 
