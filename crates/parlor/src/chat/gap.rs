@@ -86,7 +86,7 @@ pub async fn open(hub: &Arc<Hub>, rooms: Vec<RoomName>, cursor: Cursor) -> Resul
             Log::None => Err(Lost::NoLog),
             _ if cursor.life != hub.engine().life() => Err(Lost::EpochChanged),
             _ if cursor.seq > frontier.last => Err(Lost::Diverged),
-            _ => stand(hub, room, cursor.seq).await?,
+            _ => stand(hub, room, cursor.seq, None).await?,
         });
     }
     prove(cursor, &mut stands);
@@ -115,7 +115,7 @@ pub async fn open_behind(hub: &Arc<Hub>, places: Vec<Behind>, frontier: Frontier
     for Behind { room, seq, epoch } in places {
         let found = match hub.policy(&room).log {
             Log::None => Err(Lost::NoLog),
-            _ => stand(hub, &room, seq).await?.map(|stand| stand.position),
+            _ => stand(hub, &room, seq, epoch).await?.map(|stand| stand.position),
         };
         let is_other = |position: &Position| epoch.is_some_and(|epoch| epoch != position.epoch);
         let begin = match found {
@@ -260,8 +260,13 @@ impl Gap {
     }
 }
 
-/// The newest message of a room at or before `seq`.
-pub(super) async fn stand(hub: &Arc<Hub>, room: &RoomName, seq: u64) -> Result<Result<Stand, Lost>, Refusal> {
+/// The newest message of a room at or before `seq`, in the log of that `epoch` if it is known.
+pub(super) async fn stand(
+    hub: &Arc<Hub>,
+    room: &RoomName,
+    seq: u64,
+    epoch: Option<Epoch>,
+) -> Result<Result<Stand, Lost>, Refusal> {
     let (engine, policy) = (hub.engine(), hub.policy(room));
     let history = |range, limit| wait(move |done| engine.history(room, policy, range, limit, done));
     let in_memory = is_in_memory(hub, room);
@@ -308,8 +313,8 @@ pub(super) async fn stand(hub: &Arc<Hub>, room: &RoomName, seq: u64) -> Result<R
     if first.first > 1 {
         return Ok(Err(Lost::Trimmed));
     }
-    // A log in memory may have begun anew since.
-    let may_be_gone = in_memory || engine.ack() == Ack::Memory;
+    // A log in memory may have begun anew since, if it is not known to be the same.
+    let may_be_gone = epoch != Some(first.head.epoch) && (in_memory || engine.ack() == Ack::Memory);
     if may_be_gone && frontier(hub).await?.rings_since > seq {
         return Ok(Err(Lost::EpochChanged));
     }

@@ -81,7 +81,7 @@ pub async fn read(
 async fn cursor_at(hub: &Arc<Hub>, rooms: &[RoomName], seq: u64) -> Result<Cursor, Refusal> {
     let mut proof = (false, 0, MessageId::NIL);
     for room in rooms.iter().filter(|room| hub.policy(room).log != Log::None) {
-        if let Ok(found) = stand(hub, room, seq).await? {
+        if let Ok(found) = stand(hub, room, seq, None).await? {
             proof = proof.max((!found.in_memory, found.seq, found.position.id));
         }
     }

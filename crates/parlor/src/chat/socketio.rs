@@ -149,7 +149,7 @@ impl ChatSocket {
         if cx.follow(FOLLOW, returning.back.rooms()) {
             self.stage = Stage::Following(Some(returning));
         } else {
-            self.begin_anew(returning.auth, cx);
+            self.begin_anew(*returning, cx);
         }
     }
 
@@ -165,14 +165,13 @@ impl ChatSocket {
 
     /// It gets that and what was held back meanwhile.
     fn returned(&mut self, returning: Box<Returning>, missed: Option<Missed>, cx: &mut Context<'_>) {
-        let Returning { back, pid, auth } = *returning;
         let (Some(Missed { mut messages, last }), Some(window)) = (missed, self.chat.recovery) else {
-            return self.begin_anew(auth, cx);
+            return self.begin_anew(*returning, cx);
         };
         // Otherwise it is ending.
         let Some(held) = cx.go_live_behind(last) else { return };
         messages.extend(held);
-        let Return { kept, login, .. } = back;
+        let Returning { back: Return { kept, login, .. }, pid, .. } = *returning;
         cx.send_frames(socketio::connect(FORMAT, MAIN, &kept.sid, Some(&pid)));
         cx.send_publications(WireFormat::SocketIoNativeOffset, messages);
         let mut native =
@@ -182,8 +181,10 @@ impl ChatSocket {
     }
 
     /// It cannot be what it was any more.
-    fn begin_anew(&mut self, auth: Option<Box<Arguments>>, cx: &mut Context<'_>) {
+    fn begin_anew(&mut self, Returning { back, auth, .. }: Returning, cx: &mut Context<'_>) {
         cx.begin_anew();
+        // With it goes the hold on its name, which it may want again.
+        drop(back);
         self.enter(auth.as_deref(), cx);
     }
 
@@ -351,7 +352,8 @@ impl Conversation for ChatSocket {
             Stage::In(native) => native.reply(ticket, result, cx),
             Stage::Following(returning) => match (returning.take(), result) {
                 (Some(returning), Ok(Reply::Following(frontier))) => self.read(returning, frontier, cx),
-                (returning, _) => self.begin_anew(returning.and_then(|returning| returning.auth), cx),
+                (Some(returning), _) => self.begin_anew(*returning, cx),
+                (None, _) => {}
             },
             _ => {}
         }
