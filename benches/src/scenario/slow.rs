@@ -48,10 +48,11 @@ pub(crate) fn rows(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
     }
     let slow = (bench.options.connections / ONE_IN).max(1);
     let mut others = contestant(bench, peer, peer.fanout.as_ref(), bench.options.connections - slow)?;
+    let mut filler = Publisher::new(others.server.address, FILL, FILL_BYTES)?;
     let mut pairs = Vec::new();
     for pair in 0..=bench.options.pairs {
-        let without = turn(&mut others, slow, true)?;
-        let with = turn(&mut others, slow, false)?;
+        let without = turn(&mut others, slow, None)?;
+        let with = turn(&mut others, slow, Some(&mut filler))?;
         // The first is the warm-up.
         if pair > 0 {
             pairs.push([without, with]);
@@ -86,11 +87,12 @@ pub(crate) fn rows(bench: &Bench, peer: &Peer) -> Result<Vec<Row>> {
 }
 
 /// One turn with as many more subscribers, who read, or never do and whose sockets the filler has filled.
-fn turn(others: &mut Contestant, slow: usize, read: bool) -> Result<Histogram> {
+fn turn(others: &mut Contestant, slow: usize, filler: Option<&mut Publisher>) -> Result<Histogram> {
     let mut more = Swarm::new(others.server.address, Client::native(FILL_TARGET, FILL))?;
     more.open(slow, 64)?;
-    if !read {
-        fill(others, slow)?;
+    let read = filler.is_none();
+    if let Some(filler) = filler {
+        fill(others, filler, slow)?;
     }
     others.swarm.settle(Duration::from_millis(400))?;
     let mut latency = Histogram::default();
@@ -112,9 +114,9 @@ fn turn(others: &mut Contestant, slow: usize, read: bool) -> Result<Histogram> {
 }
 
 /// Publishes to the slow ones until their sockets take nothing more.
-fn fill(others: &mut Contestant, slow: usize) -> Result<()> {
-    // One for each time: between two fills nobody would answer its pings.
-    let mut filler = Publisher::new(others.server.address, FILL, FILL_BYTES)?;
+fn fill(others: &mut Contestant, filler: &mut Publisher, slow: usize) -> Result<()> {
+    // Between two fills nobody has answered its pings.
+    filler.return_to(others.server.address)?;
     let enough = (slow * FILL_BYTES / 2) as u64;
     let mut refused = 0;
     for _ in 0..FILL_MOST / FILL_BYTES {
