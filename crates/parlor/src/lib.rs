@@ -137,7 +137,7 @@ mod websocket;
 /// What the simulation of the testkit drives by itself.
 #[doc(hidden)]
 pub mod simulated {
-    pub use crate::chat::gap::{Behind, Gap, Opened, Torn, open, open_behind};
+    pub use crate::chat::gap::{Gap, Opened, Torn, frontier, open};
     pub use crate::chat::read::{Read, read};
 }
 

@@ -175,13 +175,12 @@ impl Conversation for Follow {
         let cursor = self.cursor.take();
         let rooms: Vec<_> = self.rooms.iter().map(|(room, _)| room.clone()).collect();
         let reading = async move {
-            Ok(match cursor {
-                None => Step::Opened(gap::frontier(&hub).await?, None),
-                Some(cursor) => {
-                    let opened = gap::open(&hub, rooms, cursor).await?;
-                    Step::Opened(opened.frontier, Some(opened))
-                }
-            })
+            let frontier = gap::frontier(&hub).await?;
+            let opened = match cursor {
+                None => None,
+                Some(cursor) => Some(gap::open(&hub, rooms, cursor, frontier).await?),
+            };
+            Ok(Step::Opened(frontier, opened))
         };
         self.start(Box::pin(reading), cx);
     }

@@ -58,8 +58,6 @@ pub struct Opened {
     pub gap: Gap,
     /// And why.
     pub lost: Vec<(RoomName, Lost)>,
-    /// Up to where it is read.
-    pub frontier: Frontier,
 }
 
 impl Opened {
@@ -70,7 +68,11 @@ impl Opened {
     }
 }
 
-pub(super) async fn frontier(hub: &Hub) -> Result<Frontier, Refusal> {
+/// Up to where a gap that is opened now is to be read.
+///
+/// # Errors
+/// The store cannot be read now.
+pub async fn frontier(hub: &Hub) -> Result<Frontier, Refusal> {
     wait(|done| hub.engine().frontier(done)).await
 }
 
@@ -78,8 +80,12 @@ pub(super) async fn frontier(hub: &Hub) -> Result<Frontier, Refusal> {
 ///
 /// # Errors
 /// The store cannot be read now.
-pub async fn open(hub: &Arc<Hub>, rooms: Vec<RoomName>, cursor: Cursor) -> Result<Opened, Refusal> {
-    let frontier = frontier(hub).await?;
+pub async fn open(
+    hub: &Arc<Hub>,
+    rooms: Vec<RoomName>,
+    cursor: Cursor,
+    frontier: Frontier,
+) -> Result<Opened, Refusal> {
     let mut stands = Vec::new();
     for room in &rooms {
         stands.push(match hub.policy(room).log {
@@ -96,21 +102,22 @@ pub async fn open(hub: &Arc<Hub>, rooms: Vec<RoomName>, cursor: Cursor) -> Resul
 }
 
 /// A room of which everything behind a place in the store is wanted.
-#[derive(Debug)]
-pub struct Behind {
-    /// The room.
-    pub room: RoomName,
-    /// The place.
-    pub seq: u64,
+pub(super) struct Behind {
+    pub(super) room: RoomName,
+    pub(super) seq: u64,
     /// The log that the place is in, if that is known.
-    pub epoch: Option<Epoch>,
+    pub(super) epoch: Option<Epoch>,
 }
 
 /// Opens the gap behind places that need no proof.
 ///
 /// # Errors
 /// The store cannot be read now.
-pub async fn open_behind(hub: &Arc<Hub>, places: Vec<Behind>, frontier: Frontier) -> Result<Opened, Refusal> {
+pub(super) async fn open_behind(
+    hub: &Arc<Hub>,
+    places: Vec<Behind>,
+    frontier: Frontier,
+) -> Result<Opened, Refusal> {
     let mut begins = Vec::new();
     for Behind { room, seq, epoch } in places {
         let found = match hub.policy(&room).log {
@@ -128,8 +135,11 @@ pub async fn open_behind(hub: &Arc<Hub>, places: Vec<Behind>, frontier: Frontier
 }
 
 /// Opens the gap behind a place of each room.
-pub(super) async fn open_at(hub: &Arc<Hub>, rooms: Vec<(RoomName, Begin)>) -> Result<Opened, Refusal> {
-    let frontier = frontier(hub).await?;
+pub(super) async fn open_at(
+    hub: &Arc<Hub>,
+    rooms: Vec<(RoomName, Begin)>,
+    frontier: Frontier,
+) -> Result<Opened, Refusal> {
     let begins = rooms.into_iter().map(|(room, begin)| {
         let begin = if hub.policy(&room).log == Log::None { Err(Lost::NoLog) } else { Ok(begin) };
         (room, begin)
@@ -174,7 +184,7 @@ async fn open_rooms(
             Err(reason) => lost.push((name, reason)),
         }
     }
-    Ok(Opened { gap, lost, frontier })
+    Ok(Opened { gap, lost })
 }
 
 /// Bytes that may wait of each room, so that all together fit into an outbox.

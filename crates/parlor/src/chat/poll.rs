@@ -274,13 +274,13 @@ fn read(chat: &Chat, wish: &Wish) -> Reading {
     let (hub, rooms) = (Arc::clone(&chat.hub), wish.rooms.clone());
     let (cursor, readings) = (wish.ticket.map(|ticket| ticket.cursor), Arc::clone(&chat.readings));
     Box::pin(async move {
-        let Some(cursor) = cursor else {
-            return read::read(hub, rooms, None).await.map(|read| Arc::new(read.into()));
-        };
         let frontier = gap::frontier(&hub).await?;
+        let Some(cursor) = cursor else {
+            return read::read(hub, rooms, None, frontier).await.map(|read| Arc::new(read.into()));
+        };
         let names = rooms.iter().map(|(room, _)| room.clone()).collect();
         let question = Question { rooms: names, cursor, frontier };
-        readings.get(question, read::read(hub, rooms, Some(cursor))).await
+        readings.get(question, read::read(hub, rooms, Some(cursor), frontier)).await
     })
 }
 

@@ -24,7 +24,7 @@ pub struct Read {
     pub lost: Vec<(RoomName, Lost)>,
 }
 
-/// Reads what is behind a cursor, or where each room says to begin.
+/// Reads what is behind a cursor, or where each room says to begin, up to a frontier.
 ///
 /// # Errors
 /// The store cannot be read now.
@@ -32,28 +32,28 @@ pub async fn read(
     hub: Arc<Hub>,
     rooms: Vec<(RoomName, Option<Begin>)>,
     cursor: Option<Cursor>,
+    frontier: Frontier,
 ) -> Result<Read, Refusal> {
     let names: Vec<_> = rooms.iter().map(|(room, _)| room.clone()).collect();
     let since = rooms.iter().any(|(_, begin)| matches!(begin, Some(Begin::Since(_))));
     let opened = match cursor {
-        Some(cursor) => gap::open(&hub, names.clone(), cursor).await?,
+        Some(cursor) => gap::open(&hub, names.clone(), cursor, frontier).await?,
         None if since => {
             let rooms = rooms.into_iter().map(|(room, begin)| (room, begin.unwrap_or(Begin::Last(0))));
-            gap::open_at(&hub, rooms.collect()).await?
+            gap::open_at(&hub, rooms.collect(), frontier).await?
         }
         None => {
             let count = rooms.iter().find_map(|(_, begin)| match begin {
                 Some(Begin::Last(count)) => Some(*count as usize),
                 _ => None,
             });
-            let frontier = gap::frontier(&hub).await?;
             let count = count.unwrap_or(0).min(PAGE_MESSAGES);
             let messages = latest(&hub, &names, count, frontier).await?;
             let cursor = cursor_at(&hub, &names, frontier.last).await?;
             return Ok(Read { messages, cursor, lost: Vec::new() });
         }
     };
-    let gap::Opened { mut gap, mut lost, frontier } = opened;
+    let gap::Opened { mut gap, mut lost } = opened;
     let messages = match gap.page().await {
         Ok(messages) => messages,
         Err(Torn::Refused(refusal)) => return Err(refusal),

@@ -45,7 +45,7 @@ impl From<Read> for Written {
     }
 }
 
-/// A question. Its answer goes at least as far as the frontier at which it was asked.
+/// A question. Its answer goes as far as the frontier at which it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Question {
     pub(super) rooms: Vec<RoomName>,

@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use parlor::simulated::{Gap, Opened, Torn, open};
+use parlor::simulated::{Gap, Opened, Torn, frontier, open};
 use parlor_hub::encode::WireFormat;
-use parlor_hub::engine::{Begin, Lost};
+use parlor_hub::engine::{Begin, Frontier, Lost};
 use parlor_hub::{Hub, Publication};
 use parlor_proto::codes::{CloseCode, Refusal};
 use parlor_proto::name::RoomName;
@@ -24,13 +24,14 @@ pub(super) struct Behind {
 }
 
 enum Stage {
-    Opening(Pin<Box<dyn Future<Output = Result<Opened, Refusal>> + Send>>),
+    Opening(Pin<Box<dyn Future<Output = Opening> + Send>>),
     Reading(Pin<Box<dyn Future<Output = (Gap, Page)> + Send>>),
     /// Until what was read is written.
     Writing(Gap),
     Over,
 }
 
+type Opening = Result<(Frontier, Opened), Refusal>;
 type Page = Result<Vec<Arc<Publication>>, Torn>;
 
 /// What the answer is called, and what is said about what came before it.
@@ -47,7 +48,10 @@ pub(super) enum Next {
 impl Behind {
     pub(super) fn new(hub: &Arc<Hub>, rooms: BTreeMap<RoomName, String>, cursor: Cursor) -> Behind {
         let (hub, names) = (Arc::clone(hub), rooms.keys().cloned().collect());
-        let opening = Box::pin(async move { open(&hub, names, cursor).await });
+        let opening = Box::pin(async move {
+            let frontier = frontier(&hub).await?;
+            Ok((frontier, open(&hub, names, cursor, frontier).await?))
+        });
         let stage = Stage::Opening(opening);
         Behind { rooms, stage, format: WireFormat::Sse, lost: Vec::new(), last: 0 }
     }
@@ -62,11 +66,11 @@ impl Behind {
                         self.stage = Stage::Opening(opening);
                         return Next::Nothing;
                     }
-                    Poll::Ready(Ok(opened)) => {
+                    Poll::Ready(Ok((frontier, opened))) => {
                         if !opened.is_whole() {
                             self.format = WireFormat::SsePlain;
                         }
-                        (self.lost, self.last) = (opened.lost, opened.frontier.last);
+                        (self.lost, self.last) = (opened.lost, frontier.last);
                         self.read(opened.gap);
                     }
                     Poll::Ready(Err(_)) => return Next::Close(CloseCode::OVERLOADED),

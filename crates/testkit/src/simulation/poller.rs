@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use parlor::simulated::{Read, read};
+use parlor::simulated::{Read, frontier, read};
 use parlor_hub::Hub;
 use parlor_hub::engine::Begin;
 use parlor_proto::codes::Refusal;
@@ -75,7 +75,11 @@ impl Poller {
                 let begin = Begin::Last(last);
                 let rooms = self.known.places.keys().map(|room| (room.clone(), Some(begin))).collect();
                 let cursor = self.known.cursor.map(|(cursor, _)| cursor);
-                let reading = Box::pin(read(Arc::clone(hub), rooms, cursor));
+                let hub = Arc::clone(hub);
+                let reading = Box::pin(async move {
+                    let frontier = frontier(&hub).await?;
+                    read(hub, rooms, cursor, frontier).await
+                });
                 Asked { reading, known: self.known.clone(), is_twin: number > 0 }
             }));
         }
