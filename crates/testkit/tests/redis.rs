@@ -24,10 +24,21 @@ engine_suite!(suite, || {
 /// An engine on this server that looks after its rooms often, so that no test waits for it, and is patient, so that a
 /// machine with other things to do spoils none.
 fn engine(redis: &Redis) -> Arc<RedisEngine> {
+    engine_that_looks(redis, Duration::from_millis(200))
+}
+
+/// The same with another time between two looks at what Redis has.
+fn engine_that_looks(redis: &Redis, check: Duration) -> Arc<RedisEngine> {
     let mut settings = Settings::parse(&redis.url()).expect("an address");
-    settings.check = Duration::from_millis(200);
-    settings.patience = Duration::from_secs(20);
+    (settings.check, settings.patience) = (check, Duration::from_secs(20));
     Arc::new(RedisEngine::open(settings).expect("an engine"))
+}
+
+/// A node that has published in the room, and does not find out by itself what becomes of Redis.
+fn late_node(redis: &Redis) -> Bench {
+    let bench = Bench::new(engine_that_looks(redis, Duration::from_secs(3600)), ());
+    bench.publish("room", STORED, "1");
+    bench
 }
 
 /// A node with subscribers in the room that waits for Redis as long as it does by itself.
@@ -297,10 +308,7 @@ fn a_store_that_is_emptied_is_told_to_everybody_and_begins_anew() {
 #[test]
 fn a_key_is_the_same_key_on_a_node_that_does_not_know_yet_that_redis_was_emptied() {
     let redis = Redis::start(DURABLE);
-    let mut settings = Settings::parse(&redis.url()).expect("an address");
-    (settings.check, settings.patience) = (Duration::from_secs(3600), Duration::from_secs(20));
-    let late = Bench::new(Arc::new(RedisEngine::open(settings).expect("an engine")), ());
-    late.publish("room", STORED, "1");
+    let late = late_node(&redis);
     redis.ask(&["FLUSHALL"]);
     let first = publish_at_last(&late, "room", "2");
     let other = node(&redis, &[]);
@@ -311,10 +319,7 @@ fn a_key_is_the_same_key_on_a_node_that_does_not_know_yet_that_redis_was_emptied
 #[test]
 fn what_is_read_of_an_emptied_redis_is_not_taken_for_the_store_of_before() {
     let redis = Redis::start(DURABLE);
-    let mut settings = Settings::parse(&redis.url()).expect("an address");
-    (settings.check, settings.patience) = (Duration::from_secs(3600), Duration::from_secs(20));
-    let late = Bench::new(Arc::new(RedisEngine::open(settings).expect("an engine")), ());
-    late.publish("room", STORED, "1");
+    let late = late_node(&redis);
     let before = late.engine.life();
     redis.ask(&["FLUSHALL"]);
     let head = || wait(|done| late.engine.head(&RoomName::internal("room"), STORED, done));
