@@ -7,6 +7,7 @@ pub(crate) mod gap;
 mod inbox;
 mod native;
 mod page;
+pub(crate) mod place;
 mod poll;
 pub(crate) mod random;
 pub(crate) mod read;

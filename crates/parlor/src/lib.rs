@@ -138,6 +138,7 @@ mod websocket;
 #[doc(hidden)]
 pub mod simulated {
     pub use crate::chat::gap::{Gap, Opened, Torn, frontier, open};
+    pub use crate::chat::place::Place;
     pub use crate::chat::read::{Read, read};
 }
 

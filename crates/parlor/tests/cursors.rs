@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parlor::Server;
 use parlor::testing::TestServer;
@@ -127,5 +128,54 @@ async fn a_log_that_memory_has_no_room_for_any_more_is_not_taken_for_one_where_n
     assert_eq!(answer["lost"]["a"], "epoch_changed", "{answer}");
     let answer = poll(&server, &format!("room=a&room=b&cursor={}", cursor(&answer))).await;
     check(&answer, &[], Value::Null);
+    server.stop().await;
+}
+
+/// Sends commands of somebody new in one body, when time has gone by: nobody may publish more than so much at once.
+async fn publish_all(server: &TestServer, room: &str, data: impl Iterator<Item = u64>) -> Vec<String> {
+    server.clock().advance(Duration::from_secs(60)).await;
+    let publish = |data| json!({ "type": "publish", "id": 1, "room": room, "data": data });
+    let commands = Value::from_iter(data.map(publish));
+    let replies: Vec<Value> = server.post("/send?name=bob", commands.to_string()).await.json();
+    replies
+        .iter()
+        .map(|reply| reply["pos"].as_str().unwrap_or_else(|| panic!("{reply}")).to_owned())
+        .collect()
+}
+
+/// What polls give of two rooms from a place in three on, until there is no more.
+async fn poll_all(server: &TestServer, [a, b, c]: [&String; 3]) -> [Vec<u64>; 2] {
+    let mut given = [Vec::new(), Vec::new()];
+    let mut wanted = format!("room=a&since={a}&room=b&since={b}&room=memory:c&since={c}");
+    loop {
+        let answer = poll(server, &wanted).await;
+        assert_eq!(answer["recovered"], true, "{answer}");
+        let messages = answer["messages"].as_array().unwrap();
+        if messages.is_empty() {
+            return given;
+        }
+        for message in messages {
+            let room = ["b", "memory:c"].iter().position(|room| message["room"] == *room);
+            given[room.unwrap_or_else(|| panic!("{message}"))].push(message["data"].as_u64().unwrap());
+        }
+        wanted = format!("room=a&room=b&room=memory:c&cursor={}", cursor(&answer));
+    }
+}
+
+#[tokio::test]
+async fn whoever_was_further_in_one_room_than_in_another_gets_nothing_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start_in(dir.path()).await;
+    let [mut a, mut b, mut c] = [const { Vec::new() }; 3];
+    for from in (0..120).step_by(40) {
+        b.extend(publish_all(&server, "b", from..from + 40).await);
+        c.extend(publish_all(&server, "memory:c", from..from + 40).await);
+        a.extend(publish_all(&server, "a", 0..1).await);
+    }
+    let behind = |b: u64, c: u64| [(b..120).collect::<Vec<_>>(), (c..120).collect()];
+    // It has all of `a`; what it has not of the others is older, and more than fits into one answer.
+    assert_eq!(poll_all(&server, [&a[2], &b[0], &c[20]]).await, behind(1, 21));
+    assert_eq!(poll_all(&server, [&a[2], &b[110], &c[119]]).await, behind(111, 120));
+    assert_eq!(poll_all(&server, [&a[2], &b[119], &c[119]]).await, behind(120, 120));
     server.stop().await;
 }

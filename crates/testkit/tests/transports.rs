@@ -399,6 +399,39 @@ fn a_client_that_changes_its_transport_keeps_its_position() {
 }
 
 #[test]
+fn a_stream_goes_on_where_a_poll_was_further_in_one_room_than_in_another() {
+    let server = server();
+    let begin = publish(&server, "b", 0)["pos"].as_str().unwrap().to_owned();
+    for n in 1..110 {
+        publish(&server, "b", n);
+    }
+    let end = publish(&server, "a", "old")["pos"].as_str().unwrap().to_owned();
+    let first = get(&server, &format!("/poll?room=a&since={end}&room=b&since={begin}"));
+    let (data, cursor) = fetched(&first);
+    assert_eq!(data, (1..=100).collect::<Vec<_>>());
+    let header = format!("Last-Event-ID: {cursor}");
+    let mut events = Listener::open(server.address(), "/sse?room=a&room=b", &[&header]);
+    for n in 101..110 {
+        assert_eq!(events.wait_for("message")["data"], n);
+        assert_eq!(
+            events.id, None,
+            "an id would stand for a place in `a` as well, before what was had of it"
+        );
+    }
+    for _ in 0..2 {
+        let joined = events.wait_for("joined");
+        assert_eq!(
+            (&joined["recovered"], joined["messages"].as_array().map_or(0, Vec::len)),
+            (&json!(true), 0)
+        );
+    }
+    let id = events.wait_for_id();
+    publish(&server, "a", "new");
+    assert_eq!(fetched(&get(&server, &format!("/poll?room=a&room=b&cursor={id}"))).0, ["new"]);
+    server.stop();
+}
+
+#[test]
 fn a_stream_that_nobody_reads_is_cut_and_the_others_get_everything() {
     let server = server();
     let mut idle = Listener::open(server.address(), "/sse?room=talk", &[]);

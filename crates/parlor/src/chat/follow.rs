@@ -24,6 +24,7 @@ use parlor_proto::sse;
 use super::gap::{self, Gap, Torn};
 use super::inbox;
 use super::native::{Missed, Native, Wire};
+use super::place::Place;
 use super::ticket::Ticket;
 use super::{Chat, LAST_EVENT_ID, Wishes};
 
@@ -32,7 +33,7 @@ struct Follow {
     /// Server-sent events; otherwise lines, which have no ids.
     events: bool,
     rooms: Vec<(RoomName, Option<Begin>)>,
-    cursor: Option<Cursor>,
+    place: Option<Place>,
     reading: Option<Reading>,
     /// Rooms of which the gap cannot be given.
     lost: Vec<(RoomName, Lost)>,
@@ -60,7 +61,7 @@ pub(super) async fn open(chat: &Chat, events: bool, opening: Opening) -> Result<
     // A browser that comes back repeats its URL: what it has seen since is in the header.
     let given = opening.headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok());
     let cursor = given.filter(|given| !given.is_empty()).or(wishes.cursor.as_deref());
-    let cursor = cursor.map(Ticket::parse).transpose()?.map(|ticket| ticket.cursor);
+    let place = cursor.map(Ticket::parse).transpose()?.map(|ticket| ticket.place);
     let (login, rooms) = chat.identify(now, wishes).await?;
     let author = Some(login.author().clone());
     let inbox = inbox::unread(&chat.hub, &login, now).await?;
@@ -69,7 +70,7 @@ pub(super) async fn open(chat: &Chat, events: bool, opening: Opening) -> Result<
         native,
         events,
         rooms: each_once(rooms.into_iter().zip(begins)),
-        cursor,
+        place,
         reading: None,
         lost: Vec::new(),
         gap_has_ids: false,
@@ -172,13 +173,13 @@ impl Conversation for Follow {
     fn opened(&mut self, cx: &mut Context<'_>) {
         self.native.opened(cx);
         let hub = Arc::clone(self.native.hub());
-        let cursor = self.cursor.take();
+        let place = self.place.take();
         let rooms: Vec<_> = self.rooms.iter().map(|(room, _)| room.clone()).collect();
         let reading = async move {
             let frontier = gap::frontier(&hub).await?;
-            let opened = match cursor {
+            let opened = match place {
                 None => None,
-                Some(cursor) => Some(gap::open(&hub, rooms, cursor, frontier).await?),
+                Some(place) => Some(gap::open(&hub, rooms, &place, frontier).await?),
             };
             Ok(Step::Opened(frontier, opened))
         };

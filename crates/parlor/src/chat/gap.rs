@@ -10,8 +10,9 @@ use parlor_hub::{Hub, Publication};
 use parlor_proto::codes::Refusal;
 use parlor_proto::limits::{OUTBOX_BYTES, PAGE_BYTES, PAGE_MESSAGES, RESUME_MAX};
 use parlor_proto::name::RoomName;
-use parlor_proto::position::{Cursor, Epoch, MessageId, Position, Since};
+use parlor_proto::position::{Epoch, MessageId, Position, Since};
 
+use super::place::Place;
 use super::store::wait;
 
 /// Messages that somebody who listens all the time may have missed.
@@ -34,6 +35,8 @@ struct Room {
     waiting: VecDeque<Arc<Publication>>,
     /// There is more behind what waits.
     more: bool,
+    /// Where the client said that it is, until something behind that was given: others may be further behind.
+    said: Option<Since>,
 }
 
 /// Why a page cannot be given.
@@ -64,7 +67,13 @@ impl Opened {
     /// Whether a place in the gap speaks for all rooms. What is lost is told behind it: a client that does not hear that
     /// must not come back with a place behind which the room seems to be whole again.
     pub fn is_whole(&self) -> bool {
-        self.lost.iter().all(|(_, reason)| *reason == Lost::NoLog)
+        self.lost.iter().all(|(_, reason)| *reason == Lost::NoLog) && self.gap.ahead().next().is_none()
+    }
+
+    /// These rooms begin where the client said, whatever is behind that in the others.
+    fn beginning(mut self, said: impl Fn(&RoomName) -> Option<Since>) -> Opened {
+        self.gap.rooms.iter_mut().for_each(|room| room.said = said(&room.name));
+        self
     }
 }
 
@@ -76,18 +85,20 @@ pub async fn frontier(hub: &Hub) -> Result<Frontier, Refusal> {
     wait(|done| hub.engine().frontier(done)).await
 }
 
-/// Opens the gap behind a cursor.
+/// Opens the gap behind a place.
 ///
 /// # Errors
 /// The store cannot be read now.
 pub async fn open(
     hub: &Arc<Hub>,
     rooms: Vec<RoomName>,
-    cursor: Cursor,
+    place: &Place,
     frontier: Frontier,
 ) -> Result<Opened, Refusal> {
+    let cursor = place.cursor;
+    let (ahead, level): (Vec<_>, Vec<_>) = rooms.into_iter().partition(|room| place.ahead(room).is_some());
     let mut stands = Vec::new();
-    for room in &rooms {
+    for room in &level {
         stands.push(match hub.policy(room).log {
             Log::None => Err(Lost::NoLog),
             _ if cursor.life != hub.engine().life() => Err(Lost::EpochChanged),
@@ -98,7 +109,13 @@ pub async fn open(
     prove(cursor, &mut stands);
     let begins =
         stands.into_iter().map(|stand| stand.map(|stand| Begin::Since(Since::Position(stand.position))));
-    open_rooms(hub, rooms.into_iter().zip(begins), frontier).await
+    // Their places prove themselves.
+    let ahead = ahead.into_iter().filter_map(|room| {
+        let begin = place.ahead(&room).map(Begin::Since)?;
+        Some((room, Ok(begin)))
+    });
+    let opened = open_rooms(hub, level.into_iter().zip(begins).chain(ahead), frontier).await?;
+    Ok(opened.beginning(|room| place.ahead(room)))
 }
 
 /// A room of which everything behind a place in the store is wanted.
@@ -140,11 +157,16 @@ pub(super) async fn open_at(
     rooms: Vec<(RoomName, Begin)>,
     frontier: Frontier,
 ) -> Result<Opened, Refusal> {
-    let begins = rooms.into_iter().map(|(room, begin)| {
-        let begin = if hub.policy(&room).log == Log::None { Err(Lost::NoLog) } else { Ok(begin) };
-        (room, begin)
+    let begins = rooms.iter().map(|(room, begin)| {
+        let begin = if hub.policy(room).log == Log::None { Err(Lost::NoLog) } else { Ok(*begin) };
+        (room.clone(), begin)
     });
-    open_rooms(hub, begins, frontier).await
+    let opened = open_rooms(hub, begins, frontier).await?;
+    let said = |room: &RoomName| match rooms.iter().find(|(other, _)| other == room)?.1 {
+        Begin::Since(since) => Some(since),
+        Begin::Last(_) => None,
+    };
+    Ok(opened.beginning(said))
 }
 
 async fn open_rooms(
@@ -177,7 +199,7 @@ async fn open_rooms(
                         Position { epoch: first.epoch, offset: first.offset - 1, id: MessageId::NIL }
                     }
                 };
-                let mut room = Room { name, policy, at, waiting: VecDeque::new(), more: false };
+                let mut room = Room { name, policy, at, waiting: VecDeque::new(), more: false, said: None };
                 room.take(page, share);
                 gap.rooms.push(room);
             }
@@ -242,6 +264,7 @@ impl Gap {
             if let Some(position) = message.position() {
                 room.at = position;
             }
+            room.said = None;
             bytes += message.weight();
             page.push(message);
         }
@@ -262,6 +285,17 @@ impl Gap {
                 return None;
             }
         }
+    }
+
+    /// Whether everything was given.
+    pub fn is_over(&self) -> bool {
+        let has_more = |room: &Room| room.next(self.until).is_some() || room.more && room.waiting.is_empty();
+        !self.rooms.iter().any(has_more)
+    }
+
+    /// Rooms of which nothing was given that began where the client said, which may be behind what was given of others.
+    pub fn ahead(&self) -> impl Iterator<Item = (RoomName, Since)> {
+        self.rooms.iter().filter_map(|room| Some((room.name.clone(), room.said?)))
     }
 
     /// How far each room has been given.

@@ -21,7 +21,6 @@ use parlor_proto::codes::{CloseCode, Code, Refusal};
 use parlor_proto::limits::{OUTBOX_BYTES, POLLS_HELD, PRESENCE_GRACE, PRESENCE_GRACE_POLL};
 use parlor_proto::name::RoomName;
 use parlor_proto::native::encode;
-use parlor_proto::position::{Cursor, MessageId};
 use tokio::time::{Sleep, sleep};
 
 use super::native::{Native, Wire, error};
@@ -170,7 +169,7 @@ impl Poller {
                 held.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(&mut task).is_ready());
             let lines = cx.queued() > 0 || seen(&held.wish, session) < self.batches;
             // A session that is over must not seem to be held: whoever names it has to begin anew.
-            let gone = held.wish.ticket.is_some_and(|ticket| ticket.session != session);
+            let gone = held.wish.ticket.as_ref().is_some_and(|ticket| ticket.session != session);
             let now =
                 held.wish.ticket.is_none() || gone || held.wish.wait.is_zero() || held.answer.is_unwanted();
             match read {
@@ -190,7 +189,7 @@ impl Poller {
                 Some(Ok(read)) => {
                     // From here on only what comes later is wanted.
                     if let Some(ticket) = &mut held.wish.ticket {
-                        ticket.cursor = read.cursor;
+                        ticket.place = read.place.clone();
                     }
                     let first = held.deadline.is_none();
                     if first {
@@ -215,13 +214,17 @@ impl Poller {
 
     fn answer(&mut self, held: Held, read: Option<Arc<Written>>, cx: &mut Context<'_>) {
         let Held { answer, wish, .. } = held;
+        let nothing = |ticket: &Ticket| {
+            let place = ticket.place.clone();
+            Arc::new(Written { messages: Vec::new(), place, lost: Vec::new() })
+        };
+        let Some(read) = read.or_else(|| wish.ticket.as_ref().map(nothing)) else {
+            // Where it is cannot be said before anything was read.
+            let sentence = "this poll was ended before its rooms were read; ask again";
+            refuse(answer, &Refusal::new(Code::Unavailable, sentence));
+            return self.rest(cx);
+        };
         let mut body = b"{\"messages\":[".to_vec();
-        let read = read.unwrap_or_else(|| {
-            let life = self.chat.hub.engine().life();
-            let none = Cursor { life, seq: 0, id: MessageId::NIL };
-            let cursor = wish.ticket.map_or(none, |ticket| ticket.cursor);
-            Arc::new(Written { messages: Vec::new(), cursor, lost: Vec::new() })
-        });
         let session = self.native.is_some().then(|| cx.connection());
         if session.is_some() {
             if !answer.is_unwanted() && seen(&wish, session) >= self.batches {
@@ -237,8 +240,8 @@ impl Poller {
         body.pop_if(|byte| *byte == b',');
         let mut lost = read.lost.clone();
         lost.extend(self.unlogged_gone(&wish, session).map(|room| (room.clone(), Lost::NoLog)));
-        let ticket = Ticket { cursor: read.cursor, session, seen: self.batches };
-        write_end(&mut body, ticket, &lost);
+        let ticket = Ticket { place: read.place.clone(), session, seen: self.batches };
+        write_end(&mut body, &ticket, &lost);
         answer.json(200, body);
         self.rest(cx);
     }
@@ -249,7 +252,7 @@ impl Poller {
         wish: &'w Wish,
         session: Option<ConnectionId>,
     ) -> impl Iterator<Item = &'w RoomName> + use<'w, '_> {
-        let gone = wish.ticket.is_some_and(|ticket| ticket.session != session);
+        let gone = wish.ticket.as_ref().is_some_and(|ticket| ticket.session != session);
         let unlogged = |room: &&RoomName| self.chat.hub.policy(room).log == Log::None;
         wish.rooms.iter().filter(move |_| gone).map(|(room, _)| room).filter(unlogged)
     }
@@ -272,21 +275,22 @@ impl Poller {
 /// Everything behind the place that a request names, together with everybody who is at the same place.
 fn read(chat: &Chat, wish: &Wish) -> Reading {
     let (hub, rooms) = (Arc::clone(&chat.hub), wish.rooms.clone());
-    let (cursor, readings) = (wish.ticket.map(|ticket| ticket.cursor), Arc::clone(&chat.readings));
+    let place = wish.ticket.as_ref().map(|ticket| ticket.place.clone());
+    let readings = Arc::clone(&chat.readings);
     Box::pin(async move {
         let frontier = gap::frontier(&hub).await?;
-        let Some(cursor) = cursor else {
+        let Some(place) = place else {
             return read::read(hub, rooms, None, frontier).await.map(|read| Arc::new(read.into()));
         };
         let names = rooms.iter().map(|(room, _)| room.clone()).collect();
-        let question = Question { rooms: names, cursor, frontier };
-        readings.get(question, read::read(hub, rooms, Some(cursor), frontier)).await
+        let question = Question { rooms: names, place: place.clone(), frontier };
+        readings.get(question, read::read(hub, rooms, Some(place), frontier)).await
     })
 }
 
 /// The batches of this session that a request shows to have arrived.
 fn seen(wish: &Wish, session: Option<ConnectionId>) -> u64 {
-    wish.ticket.filter(|ticket| ticket.session == session).map_or(0, |ticket| ticket.seen)
+    wish.ticket.as_ref().filter(|ticket| ticket.session == session).map_or(0, |ticket| ticket.seen)
 }
 
 fn refuse(answer: Answer, refusal: &Refusal) {
@@ -294,7 +298,7 @@ fn refuse(answer: Answer, refusal: &Refusal) {
 }
 
 /// The end of an answer, behind its messages.
-fn write_end(body: &mut Vec<u8>, ticket: Ticket, lost: &[(RoomName, Lost)]) {
+fn write_end(body: &mut Vec<u8>, ticket: &Ticket, lost: &[(RoomName, Lost)]) {
     let session = ticket.session.map_or_else(String::new, |session| format!(",\"session\":\"{session}\""));
     let end = format!("],\"cursor\":\"{}\"{session},\"recovered\":{}", ticket.text(), lost.is_empty());
     body.extend_from_slice(end.as_bytes());

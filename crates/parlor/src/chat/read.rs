@@ -11,6 +11,7 @@ use parlor_proto::name::RoomName;
 use parlor_proto::position::{Cursor, MessageId};
 
 use super::gap::{self, Torn, is_in_memory, stand};
+use super::place::Place;
 use super::store::wait;
 
 /// A page of all rooms.
@@ -19,25 +20,25 @@ pub struct Read {
     /// In the order of the store.
     pub messages: Vec<Arc<Publication>>,
     /// Behind all of them, and behind all that there was if there are none.
-    pub cursor: Cursor,
+    pub place: Place,
     /// Rooms of which what was missed cannot be given, and why.
     pub lost: Vec<(RoomName, Lost)>,
 }
 
-/// Reads what is behind a cursor, or where each room says to begin, up to a frontier.
+/// Reads what is behind a place, or where each room says to begin, up to a frontier.
 ///
 /// # Errors
 /// The store cannot be read now.
 pub async fn read(
     hub: Arc<Hub>,
     rooms: Vec<(RoomName, Option<Begin>)>,
-    cursor: Option<Cursor>,
+    place: Option<Place>,
     frontier: Frontier,
 ) -> Result<Read, Refusal> {
     let names: Vec<_> = rooms.iter().map(|(room, _)| room.clone()).collect();
     let since = rooms.iter().any(|(_, begin)| matches!(begin, Some(Begin::Since(_))));
-    let opened = match cursor {
-        Some(cursor) => gap::open(&hub, names.clone(), cursor, frontier).await?,
+    let opened = match &place {
+        Some(place) => gap::open(&hub, names.clone(), place, frontier).await?,
         None if since => {
             let rooms = rooms.into_iter().map(|(room, begin)| (room, begin.unwrap_or(Begin::Last(0))));
             gap::open_at(&hub, rooms.collect(), frontier).await?
@@ -50,7 +51,7 @@ pub async fn read(
             let count = count.unwrap_or(0).min(PAGE_MESSAGES);
             let messages = latest(&hub, &names, count, frontier).await?;
             let cursor = cursor_at(&hub, &names, frontier.last).await?;
-            return Ok(Read { messages, cursor, lost: Vec::new() });
+            return Ok(Read { messages, place: cursor.into(), lost: Vec::new() });
         }
     };
     let gap::Opened { mut gap, mut lost } = opened;
@@ -64,16 +65,25 @@ pub async fn read(
     };
     // What has no log is not read, but waits.
     lost.retain(|(_, reason)| *reason != Lost::NoLog);
+    let mut ahead: Vec<_> = gap.ahead().collect();
+    let passes_all = !ahead.is_empty() && (messages.is_empty() || gap.is_over());
+    if passes_all {
+        ahead.clear();
+    }
+    let level: Vec<_> =
+        names.iter().filter(|room| ahead.iter().all(|(other, _)| other != *room)).cloned().collect();
     let last = messages.last().and_then(|message| Some((message, message.place?.seq)));
-    let cursor = match (last, cursor) {
+    let cursor = match (last, place) {
+        // The newest message may be older than where another room was from the start.
+        _ if passes_all => cursor_at(&hub, &names, frontier.last).await?,
         (Some((message, seq)), _) if !is_in_memory(&hub, &message.room) => {
             Cursor { life: hub.engine().life(), seq, id: message.id }
         }
-        (Some((_, seq)), _) => cursor_at(&hub, &names, seq).await?,
-        (None, Some(cursor)) if lost.is_empty() => Cursor { seq: frontier.last, ..cursor },
+        (Some((_, seq)), _) => cursor_at(&hub, &level, seq).await?,
+        (None, Some(place)) if lost.is_empty() => Cursor { seq: frontier.last, ..place.cursor },
         (None, _) => cursor_at(&hub, &names, frontier.last).await?,
     };
-    Ok(Read { messages, cursor, lost })
+    Ok(Read { messages, place: Place::new(cursor, ahead.into_iter()), lost })
 }
 
 /// The cursor at a place of the store. A log in memory proves nothing when its process is gone: so it is proven by the

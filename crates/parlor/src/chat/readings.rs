@@ -13,10 +13,10 @@ use parlor_hub::engine::{Frontier, Lost};
 use parlor_proto::codes::Refusal;
 use parlor_proto::name::RoomName;
 use parlor_proto::native::encode;
-use parlor_proto::position::Cursor;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+use super::place::Place;
 use super::read::Read;
 
 /// Answers that are kept: rooms that are busy at one time, with a page of 256 KB at most for each.
@@ -30,18 +30,18 @@ const FRESH: Duration = Duration::from_secs(1);
 pub(super) struct Written {
     /// Objects, each with a comma behind it.
     pub(super) messages: Vec<u8>,
-    pub(super) cursor: Cursor,
+    pub(super) place: Place,
     pub(super) lost: Vec<(RoomName, Lost)>,
 }
 
 impl From<Read> for Written {
-    fn from(Read { messages, cursor, lost }: Read) -> Written {
+    fn from(Read { messages, place, lost }: Read) -> Written {
         let mut written = Vec::new();
         for message in &messages {
             encode::entry(&mut written, &entry(message));
             written.push(b',');
         }
-        Written { messages: written, cursor, lost }
+        Written { messages: written, place, lost }
     }
 }
 
@@ -49,7 +49,7 @@ impl From<Read> for Written {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Question {
     pub(super) rooms: Vec<RoomName>,
-    pub(super) cursor: Cursor,
+    pub(super) place: Place,
     pub(super) frontier: Frontier,
 }
 
@@ -89,23 +89,23 @@ impl Readings {
 mod tests {
     use std::cell::Cell;
 
-    use parlor_proto::position::MessageId;
+    use parlor_proto::position::{Cursor, MessageId};
 
     use super::*;
 
     fn question(last: u64) -> Question {
         let cursor = Cursor { life: 1, seq: 1, id: MessageId::NIL };
         let rooms = vec![RoomName::internal("a")];
-        Question { rooms, cursor, frontier: Frontier { last, rings_since: 0 } }
+        Question { rooms, place: cursor.into(), frontier: Frontier { last, rings_since: 0 } }
     }
 
     async fn ask(readings: &Readings, last: u64, asked: &Cell<u32>) -> Result<Arc<Written>, Refusal> {
         let question = question(last);
-        let cursor = question.cursor;
+        let place = question.place.clone();
         let read = async {
             asked.set(asked.get() + 1);
             tokio::task::yield_now().await;
-            Ok(Read { messages: Vec::new(), cursor, lost: Vec::new() })
+            Ok(Read { messages: Vec::new(), place, lost: Vec::new() })
         };
         readings.get(question, read).await
     }

@@ -7,14 +7,14 @@ use parlor_hub::engine::Begin;
 use parlor_proto::codes::{Code, Refusal};
 use parlor_proto::limits::{POLL_WAIT, POLL_WAIT_MAX};
 use parlor_proto::name::RoomName;
-use parlor_proto::position::Cursor;
 
+use super::place::Place;
 use super::{Wishes, follow};
 
 /// What a poll gives as `cursor`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
-    pub(super) cursor: Cursor,
+    pub(super) place: Place,
     /// The connection whose outbox is the poller's.
     pub(super) session: Option<ConnectionId>,
     /// Batches of its outbox that have arrived.
@@ -29,17 +29,17 @@ impl Ticket {
             Refusal::new(Code::BadMessage, sentence)
         };
         let mut parts = text.split('~');
-        let cursor = parts.next().unwrap_or_default().parse().map_err(|_| bad())?;
-        let Some(session) = parts.next() else { return Ok(Ticket { cursor, session: None, seen: 0 }) };
+        let place = parts.next().unwrap_or_default().parse().map_err(|_| bad())?;
+        let Some(session) = parts.next() else { return Ok(Ticket { place, session: None, seen: 0 }) };
         let session = Some(ConnectionId::parse(session).ok_or_else(bad)?);
         let seen = parts.next().and_then(|seen| seen.parse().ok()).ok_or_else(bad)?;
-        if parts.next().is_some() { Err(bad()) } else { Ok(Ticket { cursor, session, seen }) }
+        if parts.next().is_some() { Err(bad()) } else { Ok(Ticket { place, session, seen }) }
     }
 
-    pub(super) fn text(self) -> String {
+    pub(super) fn text(&self) -> String {
         match self.session {
-            Some(session) => format!("{}~{session}~{}", self.cursor, self.seen),
-            None => self.cursor.to_string(),
+            Some(session) => format!("{}~{session}~{}", self.place, self.seen),
+            None => self.place.to_string(),
         }
     }
 }
@@ -72,9 +72,12 @@ mod tests {
 
     #[test]
     fn a_ticket_is_read_as_it_was_written_and_is_a_cursor_too() {
-        let cursor: Cursor = "k3-42-01K0X1PB1X008J4CT4ANK7F24S".parse().unwrap();
+        let place: Place = "k3-42-01K0X1PB1X008J4CT4ANK7F24S_0000000000000001.7".parse().unwrap();
         let session = Some(ConnectionId::new(7, 1, 2));
-        for ticket in [Ticket { cursor, session: None, seen: 0 }, Ticket { cursor, session, seen: 9 }] {
+        for ticket in [
+            Ticket { place: place.clone(), session: None, seen: 0 },
+            Ticket { place: place.clone(), session, seen: 9 },
+        ] {
             assert_eq!(Ticket::parse(&ticket.text()), Ok(ticket));
         }
         for text in ["", "x", "k3.42.01K0X1PB1X008J4CT4ANK7F24S", "k3-0-0~", "k3-0-0~x~1", "k3-0-0~~1"] {

@@ -50,7 +50,7 @@ impl Behind {
         let (hub, names) = (Arc::clone(hub), rooms.keys().cloned().collect());
         let opening = Box::pin(async move {
             let frontier = frontier(&hub).await?;
-            Ok((frontier, open(&hub, names, cursor, frontier).await?))
+            Ok((frontier, open(&hub, names, &cursor.into(), frontier).await?))
         });
         let stage = Stage::Opening(opening);
         Behind { rooms, stage, format: WireFormat::Sse, lost: Vec::new(), last: 0 }

@@ -1,16 +1,17 @@
-//! `Poller`: a client that asks again and again with the cursor that it was given last, sometimes twice with the same one.
+//! `Poller`: a client that asks again and again with the cursor that it was given last, sometimes twice with the same one,
+//! and sometimes with the place of each room, as one that was on another transport does.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use parlor::simulated::{Read, frontier, read};
+use parlor::simulated::{Place, Read, frontier, read};
 use parlor_hub::Hub;
 use parlor_hub::engine::Begin;
 use parlor_proto::codes::Refusal;
 use parlor_proto::name::RoomName;
-use parlor_proto::position::{Cursor, Position};
+use parlor_proto::position::{Position, Since};
 
 use super::store::Store;
 use super::{Counts, label};
@@ -24,6 +25,8 @@ pub(super) struct Poller {
     pub(super) faults: Vec<Fault>,
     pub(super) counts: Counts,
     known: Known,
+    /// What it knew some time ago.
+    earlier: Known,
     asked: Vec<Asked>,
     /// Nothing has happened since it asked, and the answer had nothing.
     pub(super) rested: bool,
@@ -36,7 +39,7 @@ struct Known {
     /// Up to where, as far as it can tell.
     places: BTreeMap<RoomName, Option<Position>>,
     /// And the life of the store in which that was said.
-    cursor: Option<(Cursor, usize)>,
+    cursor: Option<(Place, usize)>,
 }
 
 /// A poll that is not answered yet.
@@ -44,6 +47,7 @@ struct Asked {
     reading: Reading,
     /// What it had when it asked.
     known: Known,
+    by_places: bool,
     is_twin: bool,
 }
 
@@ -53,12 +57,14 @@ impl Poller {
     pub(super) fn new(who: String, rooms: &[&str]) -> Poller {
         let log = |who| Log { who, notes: Vec::new() };
         let places = rooms.iter().map(|room| (RoomName::internal(*room), None)).collect();
+        let known = Known { places, cursor: None };
         Poller {
             twin: log(format!("{who}, twice")),
             log: log(who),
             faults: Vec::new(),
             counts: Counts::default(),
-            known: Known { places, cursor: None },
+            earlier: known.clone(),
+            known,
             asked: Vec::new(),
             rested: false,
             disturbed: false,
@@ -71,16 +77,30 @@ impl Poller {
             self.disturbed = false;
             let count = if dice.once_in(4) { 2 } else { 1 };
             let last = dice.roll(40) as u32;
+            let by_places = self.earlier.cursor.is_some() && dice.once_in(6);
+            let mut known = self.known.clone();
+            if by_places {
+                // It came further in one room than in another.
+                known.cursor.clone_from(&self.earlier.cursor);
+                let places = known.places.iter_mut().filter(|_| dice.once_in(2));
+                places.for_each(|(room, place)| *place = self.earlier.places[room]);
+            } else if dice.once_in(8) {
+                self.earlier.clone_from(&known);
+            }
             self.asked.extend((0..count).map(|number| {
-                let begin = Begin::Last(last);
-                let rooms = self.known.places.keys().map(|room| (room.clone(), Some(begin))).collect();
-                let cursor = self.known.cursor.map(|(cursor, _)| cursor);
+                let begin = |place: &Option<Position>| match place {
+                    Some(place) if by_places => Begin::Since(Since::Position(*place)),
+                    _ => Begin::Last(last),
+                };
+                let places = known.places.iter();
+                let rooms = places.map(|(room, place)| (room.clone(), Some(begin(place)))).collect();
+                let cursor = known.cursor.as_ref().filter(|_| !by_places).map(|(place, _)| place.clone());
                 let hub = Arc::clone(hub);
                 let reading = Box::pin(async move {
                     let frontier = frontier(&hub).await?;
                     read(hub, rooms, cursor, frontier).await
                 });
-                Asked { reading, known: self.known.clone(), is_twin: number > 0 }
+                Asked { reading, known: known.clone(), by_places, is_twin: number > 0 }
             }));
         }
         let mut task = Context::from_waker(Waker::noop());
@@ -111,7 +131,7 @@ impl Poller {
     }
 
     fn hear(&mut self, asked: Asked, read: Read, store: &Store, life: usize) {
-        let Asked { mut known, is_twin, .. } = asked;
+        let Asked { mut known, by_places, is_twin, .. } = asked;
         self.counts.polled += 1;
         let log = if is_twin { &mut self.twin } else { &mut self.log };
         let mut note = |note| log.notes.push((life, note));
@@ -119,23 +139,23 @@ impl Poller {
         let rooms: Vec<RoomName> = known.places.keys().cloned().collect();
         for (room, place) in &mut known.places {
             let lost = read.lost.iter().find(|(lost, _)| lost == room).map(|(_, reason)| *reason);
-            let (since, outcome) = match (lost, known.cursor, *place) {
+            let (since, outcome) = match (lost, &known.cursor, *place) {
                 (None, Some(_), Some(since)) => (Some(since), Outcome::Recovered),
-                (None, Some((cursor, _)), None) => {
-                    *place = store.place_at(room, cursor.seq);
+                (None, Some((asked, _)), None) if !by_places => {
+                    *place = store.place_at(room, asked.cursor.seq);
                     (None, Outcome::Fresh)
                 }
                 _ => {
-                    *place = store.place_at(room, read.cursor.seq);
+                    *place = store.place_at(room, read.place.cursor.seq);
                     (None, Outcome::Fresh)
                 }
             };
             self.counts.recovered += usize::from(outcome == Outcome::Recovered);
             let head = place.filter(|_| outcome == Outcome::Fresh);
             note(Note::Joined { room: room.to_string(), since, head, outcome });
-            if let (Some(reason), Some((_, given))) = (lost, known.cursor) {
+            if let (Some(reason), Some((_, given))) = (lost, &known.cursor) {
                 self.counts.lost += 1;
-                if !is_possible(reason.as_str(), room, &rooms, false, given < life) {
+                if !is_possible(reason.as_str(), room, &rooms, false, *given < life) {
                     let what = format!("{reason:?} of {room:?} behind {:?}", known.cursor);
                     self.faults.push(Fault { rule: Rule::FalseLoss, who: "a poller".into(), note: 0, what });
                 }
@@ -147,8 +167,8 @@ impl Poller {
             known.places.insert(message.room.clone(), at);
             note(Note::Message { room: message.room.to_string(), at, data: label(&message.data) });
         }
-        note(Note::Passed { seq: read.cursor.seq });
-        known.cursor = Some((read.cursor, life));
+        note(Note::Passed { seq: read.place.cursor.seq });
+        known.cursor = Some((read.place, life));
         if !is_twin {
             self.known = known;
         }
