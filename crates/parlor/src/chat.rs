@@ -16,6 +16,7 @@ mod recovery;
 mod requests;
 mod send;
 mod socketio;
+mod stand;
 pub(crate) mod store;
 mod ticket;
 

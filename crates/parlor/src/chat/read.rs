@@ -10,8 +10,9 @@ use parlor_proto::limits::{OUTBOX_BYTES, PAGE_MESSAGES};
 use parlor_proto::name::RoomName;
 use parlor_proto::position::{Cursor, MessageId};
 
-use super::gap::{self, Torn, is_in_memory, stand};
+use super::gap::{self, Torn};
 use super::place::Place;
+use super::stand::{is_in_memory, stand};
 use super::store::wait;
 
 /// A page of all rooms.
