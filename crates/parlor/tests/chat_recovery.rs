@@ -1,5 +1,7 @@
 //! The chat's recovery where it is decided: a store that answers when the test says.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -255,4 +257,27 @@ async fn a_stream_ends_if_one_of_its_rooms_cannot_be_joined() {
     let error = text.find(r#""code":"busy""#).unwrap_or_else(|| panic!("{text}"));
     assert!(text[error..].contains(r#""type":"bye","code":1013"#), "{text}");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_first_poll_that_ends_before_its_rooms_are_read_is_refused_for_it_has_no_place_to_go_on_from() {
+    let (engine, mut waiting) = Slow::new();
+    let mut app = Server::new();
+    app.chat().engine(engine);
+    let server = TestServer::start(app).await;
+    let address = server.address();
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream
+            .write_all(b"GET /poll?room=b&since=0 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer).unwrap()
+    });
+    let answer = waiting.recv().await.unwrap();
+    server.stop().await;
+    let refused = asked.await.unwrap();
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    assert!(refused.contains("\"code\":\"unavailable\""), "{refused}");
+    drop(answer);
 }
