@@ -1,10 +1,12 @@
 //! Clients in bulk that do not read, do not speak or never come back: what they cost, that they end, and that nobody else
 //! notices. Sizes are for every run; `PARLOR_FULL=1` has those of the goals.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parlor_hub::ConnectionId;
 use parlor_proto::limits::HEAD_TIMEOUT;
 use parlor_testkit::peer::Peer;
 use parlor_testkit::process::Process;
@@ -14,6 +16,9 @@ const PER_CLIENT: u64 = 8 * 1024;
 
 /// The same while it owes the head of another request: hyper keeps its buffers between requests.
 const PER_KEPT: u64 = 16 * 1024;
+
+/// Of `crowd serve`.
+const WORKERS: usize = 2;
 
 fn full() -> bool {
     std::env::var_os("PARLOR_FULL").is_some_and(|full| full == "1")
@@ -72,19 +77,20 @@ fn those_who_never_read_cost_the_others_nothing_and_resume() {
     let mut server = Server::start();
     let readers = server.crowd("readers", subscribers - deaf, messages);
     let mut never_reading = server.crowd("deaf", deaf, messages);
-    let mut fast = Peer::connect(server.address, "/ws?room=live:flood");
-    fast.wait_for("joined");
+    let mut fast = one_for_each_worker(server.address, "/ws?room=live:flood");
 
     server.publish("talk 10");
     let before = server.memory();
     let mut most = before;
     let mut rounds = 0;
-    // 384 KB a round, which the fast one reads before the next; the others are cut somewhere on the way. As soon as all
+    // 384 KB a round, which the fast ones read before the next: no worker is behind. The others are cut somewhere on the way. As soon as all
     // are, they read, because a goodbye is kept for two seconds.
     while server.figure("slow") < deaf as u64 {
         assert!(rounds < 1_000, "somebody who never reads is not cut");
         server.publish("flood 8");
-        (0..8).for_each(|_| drop(fast.wait_for("message")));
+        for fast in fast.values_mut() {
+            (0..8).for_each(|_| drop(fast.wait_for("message")));
+        }
         most = most.max(server.memory());
         rounds += 1;
     }
@@ -100,6 +106,21 @@ fn those_who_never_read_cost_the_others_nothing_and_resume() {
     println!("{deaf} of {subscribers} never read {rounds} x 384 KB: {} KB more than before", held / 1024);
     // What waits for them is shared.
     assert!(held < 12 * 1024 * 1024, "{held} bytes");
+}
+
+fn one_for_each_worker(address: SocketAddr, target: &str) -> HashMap<u16, Peer> {
+    let mut peers = HashMap::new();
+    // The kernel deals them out; that it never meets one of two in so many tries is as likely as 64 heads in a row.
+    for _ in 0..64 {
+        let mut peer = Peer::connect(address, target);
+        let session = peer.wait_for("welcome")["session"].as_str().and_then(ConnectionId::parse);
+        peer.wait_for("joined");
+        peers.insert(session.expect("a session").worker(), peer);
+        if peers.len() == WORKERS {
+            return peers;
+        }
+    }
+    panic!("a worker has no connection");
 }
 
 /// How much one client of a kind costs while it owes a request, and that all are gone in time, give or take a busy
