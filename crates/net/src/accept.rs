@@ -16,8 +16,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::admission::Limits;
 use crate::bridge::bridge;
 use crate::errand::Errands;
-use crate::head;
 use crate::takeover::{self, Accepted, Front, Taken};
+use crate::{head, polls};
 
 /// Sockets of one worker that are still HTTP: as many as the listen queue, in which those beyond it wait. If all of them
 /// have asked for something already, they are about 80 MB with hyper's buffers.
@@ -121,7 +121,7 @@ async fn serve_tls(
     }
 }
 
-/// Waits for the first head, and then for whatever [`takeover::serve`] waits for.
+/// Waits for the first head, and then for whatever [`polls::serve`] waits for.
 async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     mut stream: S,
     peer: SocketAddr,
@@ -129,10 +129,9 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     errands: &Arc<Errands>,
     mut stopping: watch::Receiver<bool>,
 ) -> Option<(S, Bytes, Accepted)> {
-    let head = head::read(&mut stream, &mut stopping).await?;
+    let head = head::read(&mut stream, Vec::new(), &mut stopping).await?;
     // Boxed, because whoever owes a head should not hold room for it.
-    Box::pin(takeover::serve(stream, head.into(), peer, Arc::clone(front), Arc::clone(errands), stopping))
-        .await
+    Box::pin(polls::serve(stream, head, peer, Arc::clone(front), Arc::clone(errands), stopping)).await
 }
 
 fn is_of_the_peer(error: &io::Error) -> bool {

@@ -33,27 +33,38 @@ pub(crate) async fn answer(
     let mut response = match request.method {
         Method::OPTIONS => polling::preflight(&request.headers),
         ref given if given.as_str() != method => refuse_method(method),
-        _ => match serve(&request, body, &way, route).await {
-            Ok(response) | Err(response) => *response,
+        _ => match receive(body, route).await {
+            Ok(body) => match serve(&request, body, &way, route).await {
+                Ok(answered) => respond(answered),
+                Err(response) => *response,
+            },
+            Err(refusal) => refuse_with(&refusal),
         },
     };
     allow(response.headers_mut(), origin.as_ref());
     response
 }
 
-type Outcome = Result<Box<Response<Body>>, Box<Response<Body>>>;
-
-async fn serve(request: &Parts, body: Body, way: &Way<'_>, route: Route) -> Outcome {
-    let refuse = |refusal: Refusal| Box::new(refuse_with(&refusal));
-    let front = way.front;
-    let body = match timeout(API_TIMEOUT, to_bytes(body, route.max_message)).await {
-        Ok(Ok(body)) => body,
+async fn receive(body: Body, route: Route) -> Result<Bytes, Refusal> {
+    match timeout(API_TIMEOUT, to_bytes(body, route.max_message)).await {
+        Ok(Ok(body)) => Ok(body),
         Ok(Err(_)) => {
             let sentence = format!("the body is longer than {} bytes", route.max_message);
-            return Err(refuse(Refusal::new(Code::TooLarge, sentence)));
+            Err(Refusal::new(Code::TooLarge, sentence))
         }
-        Err(_) => return Err(refuse(Refusal::new(Code::Timeout, "the body was not whole in time"))),
-    };
+        Err(_) => Err(Refusal::new(Code::Timeout, "the body was not whole in time")),
+    }
+}
+
+/// Finds the connection that a request is for, or makes one, and waits for its answer; otherwise it says why there is none.
+pub(crate) async fn serve(
+    request: &Parts,
+    body: Bytes,
+    way: &Way<'_>,
+    route: Route,
+) -> Result<Answered, Box<Response<Body>>> {
+    let refuse = |refusal: Refusal| Box::new(refuse_with(&refusal));
+    let front = way.front;
     if let Some(connection) = front.application.speaks_for(&request.uri, &request.headers) {
         let owner = front.workers.get(usize::from(connection.worker()));
         let answered = match owner {
@@ -61,7 +72,7 @@ async fn serve(request: &Parts, body: Body, way: &Way<'_>, route: Route) -> Outc
             None => None,
         };
         match answered {
-            Some(answered) => return Ok(respond(answered)),
+            Some(answered) => return Ok(answered),
             // What only reads may begin anew; what was to be done may have been done.
             None if request.method.is_safe() => {}
             None => {
@@ -74,7 +85,7 @@ async fn serve(request: &Parts, body: Body, way: &Way<'_>, route: Route) -> Outc
     let opened =
         Unattached { conversation, author, format: route.format, admitted, config: config(route, None) };
     match ask(way.worker, Target::New(Box::new(opened)), request, &body).await {
-        Some(answered) => Ok(respond(answered)),
+        Some(answered) => Ok(answered),
         None => Err(refuse(Refusal::new(Code::Unavailable, "no answer came; try again"))),
     }
 }
@@ -87,11 +98,15 @@ async fn ask(worker: &Errands, target: Target, request: &Parts, body: &Bytes) ->
     timeout(PATIENCE, answered).await.ok()?.ok()
 }
 
-fn respond((status, body): Answered) -> Box<Response<Body>> {
+/// What every answer says of itself.
+pub(crate) const FIELDS: &[u8] = b"content-type: application/json\r\ncache-control: no-store\r\n";
+
+/// The same as a response.
+pub(crate) fn respond((status, body): Answered) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Box::new(response)
+    response
 }

@@ -1,5 +1,5 @@
-//! The head of a connection's first request, read before hyper is there for it: hyper has 16 KB for every connection from
-//! its first byte on, and whoever owes a head shall not hold them.
+//! The head of a request, read before hyper is there for it: hyper has 16 KB for every connection from its first byte on,
+//! and whoever owes a head shall not hold them.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -16,13 +16,16 @@ pub(crate) const MOST: usize = REQUEST_LINE + HEADERS_BYTES;
 /// Read at once, from the stack.
 const CHUNK: usize = 4 * 1024;
 
-/// Reads until hyper can answer what has come, and gives that: a whole head, with what came behind it, or what will never
-/// be one. `None`: it did not come in time, or everything stops.
+/// Reads behind what has come until that can be answered, and gives it: a whole head, with what came behind it, or what
+/// will never be one. `None`: it did not come in time, or everything stops.
 pub(crate) async fn read<S: AsyncRead + Unpin>(
     stream: &mut S,
+    mut come: Vec<u8>,
     stopping: &mut watch::Receiver<bool>,
 ) -> Option<Vec<u8>> {
-    let mut come = Vec::new();
+    if is_answerable(&come, 0) {
+        return Some(come);
+    }
     let answerable = poll_fn(|cx| poll_answerable(stream, &mut come, cx));
     let answerable = tokio::select! {
         answerable = timeout(HEAD_TIMEOUT, answerable) => answerable.unwrap_or(false),
@@ -57,6 +60,10 @@ fn poll_answerable<S: AsyncRead + Unpin>(
 /// (RFC 9112 section 2.2).
 fn is_answerable(come: &[u8], seen: usize) -> bool {
     let begin = come.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(come.len());
+    // What nearly every request ends with.
+    if begin < come.len() && come.ends_with(b"\r\n\r\n") {
+        return true;
+    }
     // The last of the three may be the first that is new.
     let unread = &come[begin.max(seen.saturating_sub(2)).min(come.len())..];
     let ends =
@@ -114,7 +121,7 @@ mod tests {
         for (wait, expected) in [(0.9, Some("GET / HTTP/1.1\r\n\r\n")), (1.1, None)] {
             let (mut ours, mut theirs) = duplex(64);
             let mut stopping = stopping.clone();
-            let reading = tokio::spawn(async move { read(&mut ours, &mut stopping).await });
+            let reading = tokio::spawn(async move { read(&mut ours, Vec::new(), &mut stopping).await });
             theirs.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
             tokio::time::sleep(HEAD_TIMEOUT.mul_f32(wait)).await;
             let _ = theirs.write_all(b"\r\n").await;
@@ -122,7 +129,7 @@ mod tests {
         }
         let (mut ours, _theirs) = duplex(64);
         stop.send(true).unwrap();
-        assert_eq!(read(&mut ours, &mut stopping.clone()).await, None);
+        assert_eq!(read(&mut ours, Vec::new(), &mut stopping.clone()).await, None);
     }
 
     #[tokio::test]
@@ -130,6 +137,6 @@ mod tests {
         let (mut ours, mut theirs) = duplex(2 * MOST);
         let (_stop, mut stopping) = watch::channel(false);
         theirs.write_all(&vec![b'a'; MOST + 1]).await.unwrap();
-        assert!(read(&mut ours, &mut stopping).await.is_some_and(|come| come.len() >= MOST));
+        assert!(read(&mut ours, Vec::new(), &mut stopping).await.is_some_and(|come| come.len() >= MOST));
     }
 }

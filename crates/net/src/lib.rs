@@ -19,6 +19,7 @@ mod mount;
 mod origin;
 mod patient;
 mod polling;
+mod polls;
 mod proxy;
 mod server;
 mod socket;

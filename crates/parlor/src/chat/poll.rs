@@ -21,6 +21,7 @@ use parlor_proto::codes::{CloseCode, Code, Refusal};
 use parlor_proto::limits::{OUTBOX_BYTES, POLLS_HELD, PRESENCE_GRACE, PRESENCE_GRACE_POLL};
 use parlor_proto::name::RoomName;
 use parlor_proto::native::encode;
+use parlor_proto::position::Cursor;
 use tokio::time::{Sleep, sleep};
 
 use super::native::{Native, Wire, error};
@@ -282,6 +283,11 @@ fn read(chat: &Chat, wish: &Wish) -> Reading {
         let Some(place) = place else {
             return read::read(hub, rooms, None, frontier).await.map(|read| Arc::new(read.into()));
         };
+        if rooms.iter().all(|(room, _)| hub.policy(room).log == Log::None) {
+            // There is nothing to read, but a room with a log may be asked for next time.
+            let place = Cursor { seq: frontier.last, ..place.cursor }.into();
+            return Ok(Arc::new(Written { messages: Vec::new(), place, lost: Vec::new() }));
+        }
         let names = rooms.iter().map(|(room, _)| room.clone()).collect();
         let question = Question { rooms: names, place: place.clone(), frontier };
         readings.get(question, read::read(hub, rooms, Some(place), frontier)).await
