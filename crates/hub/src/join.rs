@@ -170,10 +170,17 @@ impl Shard {
             );
             return Ok(());
         }
-        if self.format_in(connection.slot(), key) == WireFormat::SocketIoNativeOffset {
-            self.hold(connection);
-        }
         let mailbox = Arc::clone(self.hub.mailbox(self.worker));
+        match self.format_in(connection.slot(), key) {
+            // It rings as soon as its connection is in, for all that there is to be read by then, and so need not know how
+            // far the log is. On a shared engine the answer also says that this node hears of the room.
+            WireFormat::Bell if begin.is_none() && !self.hub.engine().is_shared() => {
+                mailbox.push(Mail::Live { connection, room: key, after: 0, ticket: Some(ticket) });
+                return Ok(());
+            }
+            WireFormat::SocketIoNativeOffset => self.hold(connection),
+            _ => {}
+        }
         let done =
             Box::new(move |result| mailbox.push(Mail::Resumed { connection, room: key, ticket, result }));
         self.hub.engine().resume(room, policy, begin.unwrap_or(Begin::Last(0)), done);

@@ -1,6 +1,6 @@
 //! Workers and sockets: the only crate that opens a socket for users.
 //!
-//! A [`Server`] starts one worker per core. hyper reads every request head; a WebSocket request that the
+//! A [`Server`] starts one worker per core. hyper reads request heads, but not a poll's; a WebSocket request that the
 //! [`Application`] wants is taken over: the worker then owns the socket and drives it from one loop, without a task,
 //! a timer or a buffer for a connection at rest. [`Mount`] brings it the requests of somebody else's listener.
 
