@@ -23,7 +23,7 @@ pub(crate) async fn read<S: AsyncRead + Unpin>(
     mut come: Vec<u8>,
     stopping: &mut watch::Receiver<bool>,
 ) -> Option<Vec<u8>> {
-    if is_answerable(&come, 0) {
+    if come.len() >= MOST || is_answerable(&come, 0) {
         return Some(come);
     }
     let answerable = poll_fn(|cx| poll_answerable(stream, &mut come, cx));

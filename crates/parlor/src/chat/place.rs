@@ -19,14 +19,15 @@ pub struct Place {
     ahead: Vec<(Key, Since)>,
 }
 
-/// Stands for a room's name, which may be long and may hold anything.
+/// Stands for a room's name, which may be long and may hold anything. No longer than what it takes the place of in a URL,
+/// `&since=`; should two rooms of one client ever share it, one is told that it is at a place of another log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Key(u64);
+struct Key(u32);
 
 impl Key {
     fn of(room: &RoomName) -> Key {
         let hash = Sha256::digest(room.as_str());
-        Key(hash.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte)))
+        Key(hash.iter().take(4).fold(0, |key, byte| key << 8 | u32::from(*byte)))
     }
 }
 
@@ -56,7 +57,7 @@ impl From<Cursor> for Place {
 impl Display for Place {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.cursor.fmt(f)?;
-        self.ahead.iter().try_for_each(|(Key(key), since)| write!(f, "_{key:016x}.{since}"))
+        self.ahead.iter().try_for_each(|(Key(key), since)| write!(f, "_{key:08x}.{since}"))
     }
 }
 
@@ -69,11 +70,11 @@ impl FromStr for Place {
         let mut ahead = Vec::new();
         for part in parts {
             let (key, since) = part.split_once('.').ok_or(BadPlace)?;
-            let is_key = key.len() == 16 && key.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+            let is_key = key.len() == 8 && key.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
             if !is_key || ahead.len() == ROOMS_PER_CONNECTION {
                 return Err(BadPlace);
             }
-            ahead.push((Key(u64::from_str_radix(key, 16).map_err(|_| BadPlace)?), since.parse()?));
+            ahead.push((Key(u32::from_str_radix(key, 16).map_err(|_| BadPlace)?), since.parse()?));
         }
         Ok(Place { cursor, ahead })
     }
@@ -92,10 +93,7 @@ mod tests {
         let ahead = [(lobby.clone(), since), (other.clone(), Since::Offset(7))];
         let place = Place::new(CURSOR.parse().unwrap(), ahead.into_iter());
         let text = place.to_string();
-        assert_eq!(
-            text,
-            format!("{CURSOR}_4b5dc076e7b9c122.k3.42.01K0X1PB1X008J4CT4ANK7F24S_963df3f4c815f422.7")
-        );
+        assert_eq!(text, format!("{CURSOR}_4b5dc076.k3.42.01K0X1PB1X008J4CT4ANK7F24S_963df3f4.7"));
         assert_eq!(text.parse(), Ok(place.clone()));
         assert_eq!((place.ahead(&lobby), place.ahead(&other)), (Some(since), Some(Since::Offset(7))));
         assert_eq!(place.ahead(&RoomName::internal("b")), None);
@@ -104,17 +102,17 @@ mod tests {
 
     #[test]
     fn what_was_never_given_out_is_refused() {
-        let too_many = format!("{CURSOR}{}", "_0000000000000001.7".repeat(ROOMS_PER_CONNECTION + 1));
+        let too_many = format!("{CURSOR}{}", "_00000001.7".repeat(ROOMS_PER_CONNECTION + 1));
         let with = |part: &str| format!("{CURSOR}{part}");
         for text in [
             with("_"),
-            with("_0000000000000001"),
-            with("_0000000000000001."),
+            with("_00000001"),
+            with("_00000001."),
             with("_1.7"),
-            with("_000000000000000A.7"),
-            with("_+000000000000001.7"),
-            with("_0000000000000001.07"),
-            with("_0000000000000001.7_"),
+            with("_0000000A.7"),
+            with("_+0000001.7"),
+            with("_00000001.07"),
+            with("_00000001.7_"),
             too_many,
         ] {
             assert_eq!(text.parse::<Place>(), Err(BadPlace), "{text}");

@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_ticket_is_read_as_it_was_written_and_is_a_cursor_too() {
-        let place: Place = "k3-42-01K0X1PB1X008J4CT4ANK7F24S_0000000000000001.7".parse().unwrap();
+        let place: Place = "k3-42-01K0X1PB1X008J4CT4ANK7F24S_00000001.7".parse().unwrap();
         let session = Some(ConnectionId::new(7, 1, 2));
         for ticket in [
             Ticket { place: place.clone(), session: None, seen: 0 },
