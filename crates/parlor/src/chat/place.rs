@@ -82,6 +82,8 @@ impl FromStr for Place {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const CURSOR: &str = "k3-42-01K0X1PB1X008J4CT4ANK7F24S";
@@ -116,6 +118,21 @@ mod tests {
             too_many,
         ] {
             assert_eq!(text.parse::<Place>(), Err(BadPlace), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_parses_prints_back(parts in "(_[0-9a-f]{8}\\.[0-9]{1,3}|[_0-9a-zA-Z.~-]{0,5}){0,3}") {
+            let text = format!("{CURSOR}{parts}");
+            if let Ok(place) = text.parse::<Place>() {
+                prop_assert_eq!(place.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn no_text_panics(text in ".*") {
+            let _ = text.parse::<Place>();
         }
     }
 }
