@@ -159,9 +159,7 @@ impl Chat {
             SEND => ConnectionId::parse(headers.get(SESSION)?.to_str().unwrap_or_default())
                 // One that is not even an id is nobody's.
                 .or(Some(ConnectionId::new(0, u16::MAX, 0))),
-            POLL => form_urlencoded::parse(uri.query()?.as_bytes())
-                .find(|(key, _)| key == "cursor")
-                .and_then(|(_, text)| ticket::Ticket::parse(&text).ok()?.session),
+            POLL => ticket::session(uri.query()?),
             _ => None,
         }
     }

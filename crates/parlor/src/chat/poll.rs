@@ -49,6 +49,8 @@ struct Poller {
 struct Held {
     answer: Answer,
     wish: Wish,
+    /// One of its rooms has a log.
+    has_log: bool,
     /// `None` while it waits.
     reading: Option<Reading>,
     /// Something was published while it was read.
@@ -116,8 +118,9 @@ impl Poller {
             let oldest = self.held.remove(0);
             self.answer(oldest, None, cx);
         }
-        let reading = Some(read(&self.chat, &wish));
-        self.held.push(Held { answer, wish, reading, again: false, deadline: None });
+        let has_log = wish.rooms.iter().any(|(room, _)| self.chat.hub.policy(room).log != Log::None);
+        let reading = Some(read(&self.chat, &wish, has_log));
+        self.held.push(Held { answer, wish, has_log, reading, again: false, deadline: None });
         self.advance(cx);
     }
 
@@ -197,7 +200,7 @@ impl Poller {
                         held.deadline = Some(Box::pin(sleep(held.wish.wait)));
                     }
                     if std::mem::take(&mut held.again) {
-                        held.reading = Some(self::read(&self.chat, &held.wish));
+                        held.reading = Some(self::read(&self.chat, &held.wish, held.has_log));
                     } else if !first {
                         index += 1;
                     } else if self.native.is_none() {
@@ -274,7 +277,7 @@ impl Poller {
 }
 
 /// Everything behind the place that a request names, together with everybody who is at the same place.
-fn read(chat: &Chat, wish: &Wish) -> Reading {
+fn read(chat: &Chat, wish: &Wish, has_log: bool) -> Reading {
     let (hub, rooms) = (Arc::clone(&chat.hub), wish.rooms.clone());
     let place = wish.ticket.as_ref().map(|ticket| ticket.place.clone());
     let readings = Arc::clone(&chat.readings);
@@ -283,7 +286,7 @@ fn read(chat: &Chat, wish: &Wish) -> Reading {
         let Some(place) = place else {
             return read::read(hub, rooms, None, frontier).await.map(|read| Arc::new(read.into()));
         };
-        if rooms.iter().all(|(room, _)| hub.policy(room).log == Log::None) {
+        if !has_log {
             // There is nothing to read, but a room with a log may be asked for next time.
             let place = Cursor { seq: frontier.last, ..place.cursor }.into();
             return Ok(Arc::new(Written { messages: Vec::new(), place, lost: Vec::new() }));
@@ -344,10 +347,11 @@ impl Conversation for Poller {
     }
 
     fn rung(&mut self, cx: &mut Context<'_>) {
-        for held in &mut self.held {
+        // What has no log is not read, but waits in the outbox.
+        for held in self.held.iter_mut().filter(|held| held.has_log) {
             match held.reading {
                 Some(_) => held.again = true,
-                None => held.reading = Some(read(&self.chat, &held.wish)),
+                None => held.reading = Some(read(&self.chat, &held.wish, true)),
             }
         }
         self.advance(cx);

@@ -7,6 +7,7 @@ use parlor_hub::engine::Begin;
 use parlor_proto::codes::{Code, Refusal};
 use parlor_proto::limits::{POLL_WAIT, POLL_WAIT_MAX};
 use parlor_proto::name::RoomName;
+use percent_encoding::percent_decode_str;
 
 use super::place::Place;
 use super::{Wishes, follow};
@@ -44,6 +45,14 @@ impl Ticket {
     }
 }
 
+/// The connection that the cursor in a query names; whether the rest of it is one is for [`Wish::read`] to say.
+pub(super) fn session(query: &str) -> Option<ConnectionId> {
+    let cursor = query.split('&').find_map(|pair| pair.strip_prefix("cursor="))?;
+    // A client may escape what it need not.
+    let cursor = percent_decode_str(cursor).decode_utf8().ok()?;
+    ConnectionId::parse(cursor.split('~').nth(1)?)
+}
+
 /// What a request asks.
 pub(super) struct Wish {
     pub(super) rooms: Vec<(RoomName, Option<Begin>)>,
@@ -69,6 +78,23 @@ impl Wish {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_query_names_the_connection_of_its_cursor() {
+        let connection = ConnectionId::new(7, 1, 2);
+        let ticket = format!("k3-0-0~{connection}~1");
+        let (named, escaped) = (format!("room=a&cursor={ticket}"), ticket.replace('~', "%7e"));
+        for (query, expected) in [
+            (named.as_str(), Some(connection)),
+            (&format!("cursor={escaped}&room=a"), Some(connection)),
+            ("room=a&cursor=k3-0-0", None),
+            ("room=a&cursor=k3-0-0~x~1", None),
+            (&format!("room=cursor={ticket}"), None),
+            ("", None),
+        ] {
+            assert_eq!(session(query), expected, "{query}");
+        }
+    }
 
     #[test]
     fn a_ticket_is_read_as_it_was_written_and_is_a_cursor_too() {
