@@ -120,6 +120,13 @@ impl Crowd<'_> {
             for writer in writers {
                 writer.join().expect("it came through");
             }
+            // Of a room in which there is nothing, as in a store that was emptied last of all, nobody can say where it stands.
+            let mut last =
+                Publisher::new("last".into(), publish::Way::Api, self.network, dice.fork(), self.api_key);
+            for room in self.lasting {
+                assert_eq!(last.publish(room, is_late), Wrote::Acked, "what is well again takes messages");
+            }
+            noting().logs.push(last.log);
             // From here on nothing new comes: where the rooms stand is where everybody has to be. What they are called
             // may still change, where a store that was set back is noticed late.
             while followers.load(Ordering::Relaxed) > 0 && !is_late() {
