@@ -328,6 +328,18 @@ mod tests {
         assert_eq!(decode(&out), Ok(packet));
     }
 
+    #[test]
+    fn a_number_is_the_nearest_one_to_its_text() {
+        // The first is one that a reader which rounds as it goes takes for its neighbour.
+        for number in [-4.1e300, 0.1, 1.0e23, f64::MIN_POSITIVE, f64::MAX] {
+            let arguments = Arguments::of(&(number,)).unwrap();
+            let mut out = Vec::new();
+            event(&mut out, "/", None, "e", &arguments, None);
+            let bytes = [&[0xcb], &number.to_be_bytes()[..]].concat();
+            assert!(out.windows(bytes.len()).any(|window| window == bytes), "{number:e}");
+        }
+    }
+
     #[track_caller]
     fn refused(text: &str) {
         assert!(decode(&hex(text)).is_err(), "{text}");
