@@ -10,19 +10,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum::body::to_bytes;
+use axum::body::{Body, to_bytes};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Uri, header};
+use http::{HeaderName, HeaderValue, Request, Response, Uri, header};
 use parlor_proto::limits::{HEADERS, HEADERS_BYTES, REQUEST_LINE};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 
 use crate::application::{Http, Route};
 use crate::errand::Errands;
-use crate::origin::allow;
 use crate::patient::Patient;
-use crate::takeover::{self, Accepted, Exit, Front, Way, check_origin};
+use crate::takeover::{self, Accepted, Exit, Front, Way};
 use crate::{exchange, head};
 
 /// An answer's head is shorter.
@@ -43,13 +42,12 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         come.drain(..length);
         let exit = Exit::Upgrade(None);
         let way = Way { peer: Some(peer), front: &front, worker: &worker, exit };
-        let mut out = Vec::new();
-        tokio::select! {
+        let out = tokio::select! {
             biased;
             // Whoever asked and left is not waited for.
             () = gone(&mut stream, &mut come) => return None,
-            () = answer(&request, &way, route, &stopping, &mut out) => {}
-        }
+            out = answer(request, way, route, &stopping) => out,
+        };
         stream.write_all(&out).await.ok()?;
         let next = if *stopping.borrow() { None } else { head::read(&mut stream, come, &mut stopping).await };
         match next {
@@ -111,62 +109,44 @@ async fn gone<S: AsyncRead + Unpin>(stream: &mut S, come: &mut Vec<u8>) {
     std::future::pending::<()>().await;
 }
 
-async fn answer(
-    request: &Parts,
-    way: &Way<'_>,
-    route: Route,
-    stopping: &watch::Receiver<bool>,
-    out: &mut Vec<u8>,
-) {
-    let headers = &request.headers;
-    let origin = headers.get(header::ORIGIN);
-    let mut response = match check_origin(way.front, headers) {
-        Err(response) => *response,
-        Ok(()) => {
-            let mut response = match exchange::serve(request, Bytes::new(), way, route).await {
-                Ok((200, body)) if origin.is_none() => {
-                    let end = End { now: way.front.clock.wall(), is_last: *stopping.borrow() };
-                    out.reserve(HEAD + body.len());
-                    out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-                    out.extend_from_slice(exchange::FIELDS);
-                    return end.write(&body, out);
-                }
-                Ok(answered) => exchange::respond(answered),
-                Err(response) => *response,
-            };
-            allow(response.headers_mut(), origin);
-            response
+/// The answer, as bytes.
+async fn answer(request: Parts, way: Way<'_>, route: Route, stopping: &watch::Receiver<bool>) -> Vec<u8> {
+    let clock = &way.front.clock;
+    let mut out = Vec::new();
+    let body = if request.headers.contains_key(header::ORIGIN) {
+        // Whether a page may ask is decided where it is for all requests.
+        begin(&mut out, exchange::answer(request, Body::empty(), way, route, "GET").await).await
+    } else {
+        match exchange::serve(&request, Bytes::new(), &way, route).await {
+            Ok((200, body)) => {
+                out.reserve(HEAD + body.len());
+                out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+                out.extend_from_slice(exchange::FIELDS);
+                body.into()
+            }
+            Ok(answered) => begin(&mut out, exchange::respond(answered)).await,
+            Err(response) => begin(&mut out, *response).await,
         }
     };
-    let body = to_bytes(std::mem::take(response.body_mut()), usize::MAX).await.unwrap_or_default();
+    let last = if *stopping.borrow() { "connection: close\r\n" } else { "" };
+    let _ = write!(out, "{last}content-length: {}\r\ndate: ", body.len());
+    out.extend_from_slice(&date(clock.wall() / 1000));
+    out.extend_from_slice(b"\r\n\r\n");
+    out.extend_from_slice(&body);
+    out
+}
+
+/// Writes what a response says of itself, and gives its body.
+async fn begin(out: &mut Vec<u8>, mut response: Response<Body>) -> Bytes {
     let status = response.status();
     let reason = status.canonical_reason().unwrap_or_default();
-    out.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).as_bytes());
+    let _ = write!(out, "HTTP/1.1 {} {reason}\r\n", status.as_u16());
     for (name, value) in response.headers() {
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
+        let _ = write!(out, "{name}: ");
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    End { now: way.front.clock.wall(), is_last: *stopping.borrow() }.write(&body, out);
-}
-
-/// What stands at the end of an answer's head.
-struct End {
-    /// Milliseconds since 1970.
-    now: u64,
-    /// Nothing more is answered on this connection.
-    is_last: bool,
-}
-
-impl End {
-    fn write(&self, body: &[u8], out: &mut Vec<u8>) {
-        let last = if self.is_last { "connection: close\r\n" } else { "" };
-        let _ = write!(out, "{last}content-length: {}\r\ndate: ", body.len());
-        out.extend_from_slice(&date(self.now / 1000));
-        out.extend_from_slice(b"\r\n\r\n");
-        out.extend_from_slice(body);
-    }
+    to_bytes(std::mem::take(response.body_mut()), usize::MAX).await.unwrap_or_default()
 }
 
 /// An answer's date (RFC 9110 section 6.6.1), which is written once a second.

@@ -69,8 +69,10 @@ impl Opened {
     }
 
     /// These rooms begin where the client said, whatever is behind that in the others.
-    fn beginning(mut self, said: impl Fn(&RoomName) -> Option<Since>) -> Opened {
-        self.gap.rooms.iter_mut().for_each(|room| room.said = said(&room.name));
+    fn beginning(mut self, said: &[(RoomName, Since)]) -> Opened {
+        for room in &mut self.gap.rooms {
+            room.said = said.iter().find(|(name, _)| *name == room.name).map(|(_, since)| *since);
+        }
         self
     }
 }
@@ -94,26 +96,27 @@ pub async fn open(
     frontier: Frontier,
 ) -> Result<Opened, Refusal> {
     let cursor = place.cursor;
-    let (ahead, level): (Vec<_>, Vec<_>) = rooms.into_iter().partition(|room| place.ahead(room).is_some());
-    let mut stands = Vec::new();
-    for room in &level {
-        stands.push(match hub.policy(room).log {
+    let (mut ahead, mut level, mut stands) = (Vec::new(), Vec::new(), Vec::new());
+    for room in rooms {
+        // Such a place proves itself.
+        if let Some(since) = place.ahead(&room) {
+            ahead.push((room, since));
+            continue;
+        }
+        stands.push(match hub.policy(&room).log {
             Log::None => Err(Lost::NoLog),
             _ if cursor.life != hub.engine().life() => Err(Lost::EpochChanged),
             _ if cursor.seq > frontier.last => Err(Lost::Diverged),
-            _ => stand(hub, room, cursor.seq, None).await?,
+            _ => stand(hub, &room, cursor.seq, None).await?,
         });
+        level.push(room);
     }
     prove(cursor, &mut stands);
     let begins =
         stands.into_iter().map(|stand| stand.map(|stand| Begin::Since(Since::Position(stand.position))));
-    // Their places prove themselves.
-    let ahead = ahead.into_iter().filter_map(|room| {
-        let begin = place.ahead(&room).map(Begin::Since)?;
-        Some((room, Ok(begin)))
-    });
-    let opened = open_rooms(hub, level.into_iter().zip(begins).chain(ahead), frontier).await?;
-    Ok(opened.beginning(|room| place.ahead(room)))
+    let further = ahead.iter().map(|(room, since)| (room.clone(), Ok(Begin::Since(*since))));
+    let opened = open_rooms(hub, level.into_iter().zip(begins).chain(further), frontier).await?;
+    Ok(opened.beginning(&ahead))
 }
 
 /// A room of which everything behind a place in the store is wanted.
@@ -155,16 +158,16 @@ pub(super) async fn open_at(
     rooms: Vec<(RoomName, Begin)>,
     frontier: Frontier,
 ) -> Result<Opened, Refusal> {
-    let begins = rooms.iter().map(|(room, begin)| {
-        let begin = if hub.policy(room).log == Log::None { Err(Lost::NoLog) } else { Ok(*begin) };
-        (room.clone(), begin)
-    });
-    let opened = open_rooms(hub, begins, frontier).await?;
-    let said = |room: &RoomName| match rooms.iter().find(|(other, _)| other == room)?.1 {
-        Begin::Since(since) => Some(since),
+    let said = rooms.iter().filter_map(|(room, begin)| match begin {
+        Begin::Since(since) => Some((room.clone(), *since)),
         Begin::Last(_) => None,
-    };
-    Ok(opened.beginning(said))
+    });
+    let said: Vec<_> = said.collect();
+    let begins = rooms.into_iter().map(|(room, begin)| {
+        let begin = if hub.policy(&room).log == Log::None { Err(Lost::NoLog) } else { Ok(begin) };
+        (room, begin)
+    });
+    Ok(open_rooms(hub, begins, frontier).await?.beginning(&said))
 }
 
 async fn open_rooms(

@@ -71,8 +71,6 @@ pub async fn read(
     if passes_all {
         ahead.clear();
     }
-    let level: Vec<_> =
-        names.iter().filter(|room| ahead.iter().all(|(other, _)| other != *room)).cloned().collect();
     let last = messages.last().and_then(|message| Some((message, message.place?.seq)));
     let cursor = match (last, place) {
         // The newest message may be older than where another room was from the start.
@@ -80,7 +78,11 @@ pub async fn read(
         (Some((message, seq)), _) if !is_in_memory(&hub, &message.room) => {
             Cursor { life: hub.engine().life(), seq, id: message.id }
         }
-        (Some((_, seq)), _) => cursor_at(&hub, &level, seq).await?,
+        (Some((_, seq)), _) => {
+            let is_level = |room: &&RoomName| ahead.iter().all(|(other, _)| other != *room);
+            let level: Vec<_> = names.iter().filter(is_level).cloned().collect();
+            cursor_at(&hub, &level, seq).await?
+        }
         (None, Some(place)) if lost.is_empty() => Cursor { seq: frontier.last, ..place.cursor },
         (None, _) => cursor_at(&hub, &names, frontier.last).await?,
     };
