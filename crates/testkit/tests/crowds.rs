@@ -83,8 +83,8 @@ fn those_who_never_read_cost_the_others_nothing_and_resume() {
     let before = server.memory();
     let mut most = before;
     let mut rounds = 0;
-    // 384 KB a round, which the fast ones read before the next: no worker is behind. The others are cut somewhere on the way. As soon as all
-    // are, they read, because a goodbye is kept for two seconds.
+    // 384 KB a round, which the fast ones read before the next: no worker is behind. The others are cut somewhere on the
+    // way. As soon as all are, they read, because a goodbye is kept for two seconds.
     while server.figure("slow") < deaf as u64 {
         assert!(rounds < 1_000, "somebody who never reads is not cut");
         server.publish("flood 8");
