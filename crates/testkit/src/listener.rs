@@ -28,6 +28,21 @@ pub struct Answer {
     pub body: Value,
 }
 
+impl Answer {
+    /// Reads one, with the body that it says it has unless it was asked without.
+    #[track_caller]
+    pub fn read(stream: &mut BufReader<TcpStream>, has_body: bool) -> Answer {
+        let head = head(stream);
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.map_or(0, |length| length.parse().expect("a number"))];
+        if has_body {
+            stream.read_exact(&mut body).expect("the whole body");
+        }
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        Answer { status, body: serde_json::from_slice(&body).unwrap_or(Value::Null), head }
+    }
+}
+
 impl Listener {
     /// Opens `target`, with further header lines.
     pub fn open(address: SocketAddr, target: &str, headers: &[&str]) -> Listener {
@@ -96,15 +111,7 @@ impl Listener {
 /// One request with a JSON answer.
 #[track_caller]
 pub fn request(address: SocketAddr, method: &str, target: &str, headers: &[&str], body: &str) -> Answer {
-    let mut stream = BufReader::new(ask(address, method, target, headers, body));
-    let head = head(&mut stream);
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let mut body = vec![0; length.map_or(0, |length| length.parse().expect("a number"))];
-    if method != "HEAD" {
-        stream.read_exact(&mut body).expect("the whole body");
-    }
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    Answer { status, body: serde_json::from_slice(&body).unwrap_or(Value::Null), head }
+    Answer::read(&mut BufReader::new(ask(address, method, target, headers, body)), method != "HEAD")
 }
 
 fn ask(address: SocketAddr, method: &str, target: &str, headers: &[&str], body: &str) -> TcpStream {

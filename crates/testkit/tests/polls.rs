@@ -1,6 +1,6 @@
 //! Polls on connections that are kept: they are answered beside hyper, and nobody can tell.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parlor::{Limits, Origins, Running, Server};
 use parlor_proto::limits::POLLS_HELD;
-use parlor_testkit::listener::request;
+use parlor_testkit::listener::{Answer, request};
 use serde_json::{Value, json};
 
 fn server() -> Running {
@@ -35,19 +35,8 @@ impl Line {
 
     /// The next answer: its head, and its body.
     fn answer(&mut self) -> (Vec<String>, Value) {
-        let mut head = Vec::new();
-        loop {
-            let mut line = String::new();
-            self.0.read_line(&mut line).unwrap();
-            match line.trim_end() {
-                "" => break,
-                line => head.push(line.to_owned()),
-            }
-        }
-        let length = head.iter().find_map(|line| line.strip_prefix("content-length: "));
-        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
-        self.0.read_exact(&mut body).unwrap();
-        (head, serde_json::from_slice(&body).unwrap_or(Value::Null))
+        let Answer { head, body, .. } = Answer::read(&mut self.0, true);
+        (head.trim_end().lines().map(str::to_owned).collect(), body)
     }
 
     fn is_at_its_end(&mut self) -> bool {
